@@ -1,0 +1,44 @@
+# Everything a person runs here. `make demo` and `make test` are all that a first hour needs.
+
+PY := .venv/bin/python
+TEST_REQUIREMENTS := tests/lab/requirements.txt tests/demo/requirements.txt tests/requirements-infra.txt
+CARGO_TEST := cargo test --workspace --locked
+
+.PHONY: demo test check build setup rust-tests lab-tests lint deny clean
+
+# KILL=holder kills the agent's holder inside the freeze window; DOCUMENT=file.yaml runs the
+# first instance with that SSM document.
+demo: setup build
+	cd tests && ../$(PY) -m demo $(if $(KILL),--kill $(KILL)) $(if $(DOCUMENT),--document $(abspath $(DOCUMENT)))
+
+test: setup lint rust-tests lab-tests
+
+check: lint
+
+# What the machine lacks is installed with apt, the Python parts into .venv; both only once.
+setup: .venv/.ready
+	@command -v cargo >/dev/null || { echo "setup: no cargo found: install Rust 1.94 or newer, for example with 'apt-get install rustc-web cargo-web' or rustup"; exit 1; }
+
+.venv/.ready: $(TEST_REQUIREMENTS)
+	python3 tests/demo/preflight.py --install
+	python3 -m venv .venv
+	for file in $(TEST_REQUIREMENTS); do $(PY) -m pip install --quiet --disable-pip-version-check -r $$file || exit 1; done
+	touch $@
+
+build:
+	@echo "build: the AWS SDK takes about five minutes on two cores the first time"
+	cargo build --locked -p stillpoint-bootstrap -p stillpoint-agent
+
+lint:
+	cargo fmt --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+rust-tests: build
+	$(CARGO_TEST)
+
+lab-tests: build
+	cd tests && ../$(PY) -m pytest -q
+
+clean:
+	cargo clean
+	rm -rf .venv

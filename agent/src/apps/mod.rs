@@ -1,0 +1,56 @@
+//! The applications that can be quiesced, behind one small trait.
+//!
+//! `filesystem` needs no adapter: the freeze is all of it. An adapter never opens a
+//! connection, a file or a process while anything is frozen; what it needs then, it
+//! has open from `quiesce` on.
+
+pub mod pgfind;
+pub mod pgwire;
+pub mod postgresql;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use stillpoint_wire::receipt::Application as Described;
+
+use crate::cli::Wanted;
+use crate::plan::Plan;
+
+/// One running application.
+pub trait Application: Debug {
+    /// Whether it can be quiesced and all of it is on the filesystems of the plan.
+    ///
+    /// # Errors
+    /// Why not, in a sentence; nothing was changed.
+    fn preflight(&mut self, plan: &Plan, budget: Duration) -> Result<(), String>;
+
+    /// Brings it to a state that is quick to recover from, and keeps what is needed to
+    /// prove later that it was there all the time.
+    ///
+    /// # Errors
+    /// Why not, in a sentence.
+    fn quiesce(&mut self, budget: Duration) -> Result<(), String>;
+
+    /// Lets it go, after the thaw.
+    ///
+    /// # Errors
+    /// Why the hold was not what it seemed, as when the server restarted in between.
+    fn release(&mut self, budget: Duration) -> Result<(), String>;
+
+    /// What a receipt says of it.
+    fn describe(&self) -> Described;
+
+    /// What a person who restores it has to know.
+    fn restore_note(&self) -> String;
+}
+
+/// Finds what is to be quiesced.
+///
+/// # Errors
+/// Why it cannot be found, in a sentence.
+pub fn detect(wanted: Wanted) -> Result<Vec<Box<dyn Application>>, String> {
+    match wanted {
+        Wanted::Filesystem => Ok(Vec::new()),
+        Wanted::PostgreSql => postgresql::detect(),
+    }
+}

@@ -1,0 +1,58 @@
+//! `stillpoint-agent`: freezes, holds and thaws the filesystems of one instance.
+//!
+//! Prints one receipt on standard output, logs on standard error, and ends with the
+//! number that the receipt carries (`exit`).
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use stillpoint_agent::cli::{self, Call, Stage};
+use stillpoint_agent::{client, exit, failpoint, log, post, receipt, status, sys};
+use stillpoint_wire::receipt::{HoldState, Receipt};
+
+fn main() -> ExitCode {
+    // A descriptor that was left open by whoever started us would be kept by the holder.
+    sys::close_from(3);
+    failpoint::load();
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let (receipt, human) = match cli::parse(words.iter().cloned()) {
+        Ok(call) => (perform(&call), call.stage == Stage::Status && !call.json),
+        Err(why) => {
+            log::line(&why);
+            (misused(words.first().and_then(|word| Stage::parse(word)), &why), false)
+        }
+    };
+    if !receipt.reason.is_empty() {
+        log::line(&receipt.reason);
+    }
+    let code = ExitCode::from(receipt.code);
+    let text = if human { status::human(&receipt) } else { receipt::line(receipt) };
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        log::line("the receipt could not be written: standard output is closed");
+    }
+    code
+}
+
+fn perform(call: &Call) -> Receipt {
+    if sys::effective_uid() != 0 && call.stage != Stage::Status {
+        return misused(Some(call.stage), "root is needed to freeze and thaw");
+    }
+    match call.stage {
+        Stage::PreScript => client::pre_script(call),
+        Stage::PostScript => post::post_script(call),
+        Stage::DryRun => status::dry_run(call),
+        Stage::Status => status::status(call),
+        Stage::Thaw => post::thaw(call),
+    }
+}
+
+/// Nothing was touched; a post-script that cannot be understood has failed.
+fn misused(stage: Option<Stage>, why: &str) -> Receipt {
+    let stage = stage.unwrap_or(Stage::Status);
+    let (code, state) = match stage {
+        Stage::PostScript | Stage::Thaw => (exit::POST_FAILED, HoldState::Failed),
+        _ => (exit::NOT_READY, HoldState::Refused),
+    };
+    receipt::plain(stage, "", code, state, why)
+}

@@ -1,0 +1,112 @@
+//! The post-script, and an operator's thaw: asks the holder to end the hold, and tells
+//! what the hold was, also when there is no holder left to ask.
+//!
+//! A post-script ends the hold of its own execution and no other. Repeated, it gives
+//! the same answer again: the first one may have been lost on its way.
+
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use stillpoint_wire::receipt::{HoldState, Receipt};
+
+use crate::cli::{Call, Stage};
+use crate::control::{self, Ask};
+use crate::hold::Phase;
+use crate::page::Page;
+use crate::state::{Record, State};
+use crate::sys;
+use crate::thaw::{millis, nanos};
+use crate::{exit, receipt, recover};
+
+/// Kept of the timeout for the way back through SSM.
+const TIMEOUT_RESERVE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Runs a post-script.
+#[must_use]
+pub fn post_script(call: &Call) -> Receipt {
+    let Some(state) = State::existing() else {
+        return nothing(call, "there never was a hold on this boot");
+    };
+    match known(&state, &call.execution_id) {
+        Some((record, page)) => end(call, &state, &record, page, Ask::Release),
+        None => match state.current() {
+            Some(other) => {
+                nothing(call, &format!("the hold in place is that of {other}; left alone"))
+            }
+            None => nothing(call, "this execution has had no hold on this boot"),
+        },
+    }
+}
+
+/// Runs an operator's thaw: whatever of ours is held, whoever began it.
+#[must_use]
+pub fn thaw(call: &Call) -> Receipt {
+    let Some(state) = State::existing() else {
+        return nothing(call, "there never was a hold on this boot");
+    };
+    let open = |(_, page): &(Record, Page)| page.hold().phase != Phase::Over;
+    let left = || state.executions().into_iter().filter_map(|id| known(&state, &id)).find(open);
+    match left() {
+        Some((record, page)) => end(call, &state, &record, page, Ask::Thaw),
+        None => nothing(call, "nothing of ours is held"),
+    }
+}
+
+fn nothing(call: &Call, why: &str) -> Receipt {
+    let (code, state) = (exit::NOTHING_HELD, HoldState::NothingHeld);
+    receipt::plain(call.stage, &call.execution_id, code, state, why)
+}
+
+fn known(state: &State, execution_id: &str) -> Option<(Record, Page)> {
+    state.load(execution_id).zip(state.page(execution_id, true).ok())
+}
+
+fn end(call: &Call, state: &State, record: &Record, page: Page, ask: Ask) -> Receipt {
+    let until = sys::boottime_ns() + nanos(call.timeout.saturating_sub(TIMEOUT_RESERVE));
+    while !is_settled(state, &record.execution_id, page) && sys::boottime_ns() < until {
+        if !asked(state, &record.execution_id, page, ask, until) {
+            if let Ok(lock) = state.lock_file()
+                && matches!(sys::try_lock(&lock), Ok(true))
+            {
+                recover::finish(record, page);
+                break;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+    let record = state.load(&record.execution_id).unwrap_or_else(|| record.clone());
+    receipt::of_hold(
+        if call.stage == Stage::Thaw { Stage::Thaw } else { Stage::PostScript },
+        &record,
+        page,
+    )
+}
+
+/// Whether all is known that ever will be.
+fn is_settled(state: &State, execution_id: &str, page: Page) -> bool {
+    let over = page.hold().phase == Phase::Over;
+    let closed = || state.load(execution_id).is_some_and(|record| record.closed);
+    over && (closed() || state.current().as_deref() != Some(execution_id))
+}
+
+/// Asks the holder and waits for its answer; false when there is none to be had.
+fn asked(state: &State, execution_id: &str, page: Page, ask: Ask, until: u64) -> bool {
+    let Ok(mut holder) = sys::connect(&state.socket()) else { return false };
+    if holder.write_all(&control::request(ask, execution_id)).is_err() {
+        return false;
+    }
+    loop {
+        let left = Duration::from_nanos(until.saturating_sub(sys::boottime_ns()));
+        // A holder that was stopped never answers; its sentinels' work shows in the page.
+        if left.is_zero() || is_settled(state, execution_id, page) {
+            return true;
+        }
+        let wait = millis(left.min(Duration::from_millis(50)));
+        if sys::poll(&mut [sys::readable(holder.as_raw_fd())], wait) == 0 {
+            continue;
+        }
+        return matches!(holder.read(&mut [0]), Ok(1));
+    }
+}

@@ -1,0 +1,23 @@
+//! Turns a freshly forked process into one that nothing of its parent's can take down:
+//! not its terminal, its pipes, its working directory, nor the OOM killer.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+
+use crate::sys;
+
+/// The score that exempts a process from the OOM killer.
+const OOM_EXEMPT: &str = "-1000";
+
+/// Lets go of everything that came with the fork but the descriptors that are needed.
+///
+/// SSM waits for a command's pipes to close, so they have to go. The rest is best
+/// effort: without the capability for it, the sentinels still stand by.
+pub(crate) fn detach(name: &str) {
+    if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
+        let _ = sys::replace_stdio(&null);
+    }
+    let _ = env::set_current_dir("/");
+    let _ = fs::write("/proc/self/oom_score_adj", OOM_EXEMPT);
+    sys::set_name(name);
+}

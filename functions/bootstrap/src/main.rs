@@ -1,0 +1,39 @@
+//! The one Lambda binary. Each function keeps its own folder, role and settings; they
+//! share the binary since each further link of the SDK costs minutes.
+
+mod context;
+
+use context::{Context, Function};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
+use serde_json::Value;
+use stillpoint_aws::Cloud;
+use stillpoint_planner::Refusal;
+use stillpoint_runner::QueueEvent;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let context = Context::read(|name| std::env::var(name).ok())?;
+    stillpoint_telemetry::init(&context.log_level);
+    let cloud = &Cloud::load(context.names).await;
+    match context.function {
+        Function::Planner => {
+            run(service_fn(|event: LambdaEvent<Value>| async move {
+                stillpoint_planner::handle(cloud, &event.payload, &event.context.request_id)
+                    .await
+                    .map_err(diagnostic)
+            }))
+            .await
+        }
+        Function::Runner => {
+            run(service_fn(|event: LambdaEvent<QueueEvent>| async move {
+                let dead_at_ms = event.context.deadline;
+                Ok::<_, Error>(stillpoint_runner::handle(cloud, &event.payload, dead_at_ms).await)
+            }))
+            .await
+        }
+    }
+}
+
+fn diagnostic(refusal: Refusal) -> Diagnostic {
+    Diagnostic { error_type: refusal.code.as_str().to_owned(), error_message: refusal.text }
+}

@@ -1,0 +1,225 @@
+//! Request -> policy -> inventory -> plan -> one "Snapshot Run Requested" an instance.
+//! `dryRun` stops before the last step and returns the very orders that it would send.
+
+use std::fmt::Display;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use stillpoint_aws::Cloud;
+use stillpoint_aws::outside::{Bus, Clock, Fault};
+use stillpoint_policy::{Firing, INLINE_POLICY_ID, Plan, PlannedRun, Policy, parse, plan};
+use stillpoint_run::{LeftOutVolume, Order, Script, Volume};
+use stillpoint_telemetry::RefusalCode;
+use stillpoint_wire::event::{
+    EVENT_VERSION, RUN_FINISHED, RUN_REQUESTED, RunFinished, RunRequested,
+};
+use stillpoint_wire::ids;
+
+use crate::{PolicyRef, Request};
+
+/// What the planner answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// Whether it was only planned.
+    pub dry_run: bool,
+    /// The policy.
+    pub policy_id: String,
+    /// The schedule.
+    pub schedule_name: String,
+    /// The scheduled time, or `on-demand:<request id>`.
+    pub nominal_time: String,
+    /// Whether the policy is enabled; a disabled one has no runs.
+    pub enabled: bool,
+    /// The very values that are executed.
+    pub runs: Vec<Order>,
+    /// Instances that were left out, each with its reason.
+    pub left_out: Value,
+    /// What somebody should look at.
+    pub warnings: Vec<String>,
+    /// When the schedule fires next.
+    pub next_firings: Vec<String>,
+    /// How many calls the runs will make.
+    pub api_calls: Value,
+}
+
+/// Why there is no plan. Nothing was touched.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: RefusalCode,
+    /// Everything that is wrong, a line each.
+    pub text: String,
+}
+
+impl Display for Refusal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: {}", self.code.as_str(), self.text)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Handles one invocation.
+///
+/// # Errors
+/// The refusal. Unless it was a dry run it is on the bus as a finished run that failed,
+/// under an id that is the same for the same occasion.
+pub async fn handle(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer, Refusal> {
+    let result = answer(cloud, event, request_id).await;
+    match &result {
+        Ok(answer) => tracing::info!(
+            policy_id = answer.policy_id,
+            schedule = answer.schedule_name,
+            runs = answer.runs.len(),
+            left_out = %answer.left_out,
+            dry_run = answer.dry_run,
+            "planned"
+        ),
+        Err(refusal) => {
+            tracing::error!(code = refusal.code.as_str(), text = refusal.text, "refused");
+            if !event.get("dryRun").and_then(Value::as_bool).unwrap_or(false) {
+                record(cloud, event, request_id, refusal).await;
+            }
+        }
+    }
+    result
+}
+
+async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer, Refusal> {
+    let request = Request::read(event).map_err(|errors| refuse(RefusalCode::Request, &errors))?;
+    let policy = policy(cloud, &request.policy).await?;
+    let fired_at = timestamp(cloud.now_ms());
+    let nominal =
+        request.scheduled_time.clone().unwrap_or_else(|| format!("on-demand:{request_id}"));
+    let inventory = cloud
+        .inventory(&policy.target_tags, request.instance_ids.as_deref())
+        .await
+        .map_err(|fault| unanswered(RefusalCode::Inventory, &fault))?;
+    let firing = Firing {
+        schedule: request.schedule.clone(),
+        nominal,
+        fired_at,
+        instance_ids: request.instance_ids.clone(),
+    };
+    let plan = plan(&policy, &firing, &inventory)
+        .map_err(|error| refuse(RefusalCode::Request, &[error]))?;
+    let orders: Vec<Order> = plan.runs.iter().map(|run| order(&plan, run)).collect();
+    if !request.dry_run {
+        let details: Vec<_> = orders
+            .iter()
+            .map(|order| RunRequested { version: EVENT_VERSION, order: order.clone() })
+            .collect();
+        let published = cloud.publish_all(RUN_REQUESTED, &details).await;
+        published.map_err(|fault| unanswered(RefusalCode::Bus, &fault))?;
+    }
+    Ok(Answer {
+        dry_run: request.dry_run,
+        policy_id: plan.policy_id,
+        schedule_name: plan.schedule_name,
+        nominal_time: plan.nominal,
+        enabled: plan.enabled,
+        runs: orders,
+        left_out: serde_json::to_value(&plan.left_out).unwrap_or_default(),
+        warnings: plan.warnings,
+        next_firings: plan.next_firings,
+        api_calls: serde_json::to_value(&plan.api_calls).unwrap_or_default(),
+    })
+}
+
+async fn policy(cloud: &Cloud, policy: &PolicyRef) -> Result<Policy, Refusal> {
+    let (id, json) = match policy {
+        PolicyRef::Inline(json) => (INLINE_POLICY_ID, json.clone()),
+        PolicyRef::Id(id) => {
+            let json = cloud.policy_json(id).await.map_err(|fault| {
+                let missing = fault.code == "ParameterNotFound";
+                let code = if missing { RefusalCode::NoPolicy } else { RefusalCode::Inventory };
+                unanswered(code, &fault)
+            })?;
+            (id.as_str(), json)
+        }
+    };
+    parse(id, &json).map_err(|errors| refuse(RefusalCode::Policy, &errors))
+}
+
+fn order(plan: &Plan, run: &PlannedRun) -> Order {
+    Order {
+        run_id: ids::run_id(&plan.policy_id, &plan.schedule_name, &plan.nominal, &run.instance_id),
+        policy_id: plan.policy_id.clone(),
+        schedule_name: plan.schedule_name.clone(),
+        nominal_time: plan.nominal.clone(),
+        instance_id: run.instance_id.clone(),
+        volumes: run
+            .volumes
+            .iter()
+            .map(|volume| Volume {
+                volume_id: volume.volume_id.clone(),
+                device: volume.device.clone(),
+                boot: volume.boot,
+                size_gib: volume.size_gib,
+            })
+            .collect(),
+        left_out: run
+            .left_out_volumes
+            .iter()
+            .map(|volume| LeftOutVolume {
+                volume_id: volume.volume_id.clone(),
+                device: volume.device.clone(),
+                reason: volume.reason.clone(),
+            })
+            .collect(),
+        exclude_boot_volume: run.exclude_boot_volume,
+        exclude_data_volume_ids: run.exclude_data_volume_ids.clone(),
+        copy_tags: run.copy_tags,
+        tags: run.tags.clone(),
+        script: run.script.as_ref().map(|script| Script {
+            document: script.document.clone(),
+            pre: script.pre,
+            post: script.post,
+            timeout_secs: script.timeout_secs,
+            retries: script.retries,
+            fallback: script.fallback,
+            skip: script.skip.clone(),
+        }),
+    }
+}
+
+/// A refused firing must not be silent: its schedule has nobody who reads the answer.
+async fn record(cloud: &Cloud, event: &Value, request_id: &str, refusal: &Refusal) {
+    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let nominal = match text("scheduledTime") {
+        none if none.is_empty() => format!("on-demand:{request_id}"),
+        scheduled => scheduled,
+    };
+    let key = format!("{} {} {nominal}", text("policyId"), text("schedule"));
+    let finished = RunFinished {
+        policy_id: text("policyId"),
+        schedule_name: text("schedule"),
+        nominal_time: nominal,
+        ..RunFinished::refused(
+            ids::refusal_id("firing", &key),
+            refusal.code.as_str(),
+            refusal.text.clone(),
+            cloud.now_ms(),
+        )
+    };
+    let detail = serde_json::to_string(&finished).unwrap_or_default();
+    if let Err(fault) = cloud.publish(RUN_FINISHED, detail).await {
+        tracing::error!(%fault, "the refusal could not be published");
+    }
+}
+
+fn refuse(code: RefusalCode, errors: &[impl Display]) -> Refusal {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Refusal { code, text: lines.join("\n") }
+}
+
+fn unanswered(code: RefusalCode, fault: &Fault) -> Refusal {
+    Refusal { code, text: fault.to_string() }
+}
+
+fn timestamp(now_ms: u64) -> Timestamp {
+    let now_ms = i64::try_from(now_ms).unwrap_or(0);
+    Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}

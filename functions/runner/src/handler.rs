@@ -1,0 +1,121 @@
+//! One invocation: a batch of messages, all driven at the same time. A message that
+//! has its outcome is done; one that has not is given back to the queue by its id.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+use stillpoint_aws::Cloud;
+use stillpoint_aws::outside::{Bus, Clock};
+use stillpoint_drive::{Advance, Limits, advance};
+use stillpoint_telemetry::RefusalCode;
+use stillpoint_wire::event::{RUN_FINISHED, RunFinished, read_requested};
+use stillpoint_wire::ids;
+
+use crate::metrics;
+
+/// How much of an unreadable message is repeated in its outcome.
+const FOUND_CHARS_MAX: usize = 200;
+
+/// What SQS hands over.
+#[derive(Debug, Deserialize)]
+pub struct QueueEvent {
+    /// The messages.
+    #[serde(rename = "Records")]
+    pub records: Vec<Message>,
+}
+
+/// One message.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// SQS's id.
+    pub message_id: String,
+    /// What was sent.
+    pub body: String,
+}
+
+/// What SQS gets back: the messages that are not done.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchAnswer {
+    /// One a message that must come again.
+    pub batch_item_failures: Vec<Failure>,
+}
+
+/// One message that must come again.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Its id.
+    pub item_identifier: String,
+}
+
+/// Handles one batch. `dead_at_ms` is when the invocation ends at the latest.
+pub async fn handle(cloud: &Cloud, event: &QueueEvent, dead_at_ms: u64) -> BatchAnswer {
+    let limits = Limits { dead_at_ms };
+    let all = event.records.iter().map(|message| async move {
+        // A panic in one run must not take the others' messages with it.
+        let done = AssertUnwindSafe(one(cloud, message, limits)).catch_unwind().await;
+        let done = done.unwrap_or_else(|_| {
+            tracing::error!(message_id = message.message_id, "the run panicked");
+            false
+        });
+        (!done).then(|| Failure { item_identifier: message.message_id.clone() })
+    });
+    let failures = join_all(all).await;
+    BatchAnswer { batch_item_failures: failures.into_iter().flatten().collect() }
+}
+
+/// Whether the message has its outcome.
+async fn one(cloud: &Cloud, message: &Message, limits: Limits) -> bool {
+    let order = match read_requested(&message.body) {
+        Ok(order) => order,
+        Err(why) => return refuse(cloud, message, &why).await,
+    };
+    let run_id = order.run_id.clone();
+    match advance(cloud, order, limits).await {
+        Ok(Advance::Finished(run)) => {
+            metrics::finished(&run, cloud.now_ms());
+            true
+        }
+        Ok(Advance::AlreadyFinished) => {
+            tracing::info!(run_id, "a duplicate delivery of a finished run");
+            true
+        }
+        Ok(Advance::Busy { until_ms }) => {
+            tracing::info!(run_id, until_ms, "somebody else may be driving this run");
+            false
+        }
+        Ok(Advance::OutOfTime) => {
+            tracing::info!(run_id, "another attempt does not fit into this invocation");
+            false
+        }
+        Err(error) => {
+            tracing::error!(run_id, %error, "the run goes on with the next delivery");
+            false
+        }
+    }
+}
+
+/// A message that nobody can read is an outcome of its own, and is not tried again.
+async fn refuse(cloud: &Cloud, message: &Message, why: &str) -> bool {
+    let code = RefusalCode::Message.as_str();
+    tracing::error!(code, message_id = message.message_id, body = message.body, why, "refused");
+    let found: String = message.body.chars().take(FOUND_CHARS_MAX).collect();
+    let finished = RunFinished::refused(
+        ids::refusal_id("message", &message.message_id),
+        code,
+        format!("message {}: {why}; found {found:?}", message.message_id),
+        cloud.now_ms(),
+    );
+    let detail = serde_json::to_string(&finished).unwrap_or_default();
+    match cloud.publish(RUN_FINISHED, detail).await {
+        Ok(()) => true,
+        Err(fault) => {
+            tracing::error!(%fault, "the refusal could not be published");
+            false
+        }
+    }
+}

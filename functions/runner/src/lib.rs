@@ -1,0 +1,6 @@
+//! The runner: a batch of requested runs from the queue, each driven to its outcome.
+
+mod handler;
+mod metrics;
+
+pub use handler::{BatchAnswer, Failure, QueueEvent, handle};

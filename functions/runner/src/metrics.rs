@@ -1,0 +1,35 @@
+//! A finished run as metrics: DLM's names where DLM has one, and our own.
+
+use stillpoint_run::{Consistency, Outcome, Run, StageResult};
+use stillpoint_telemetry::{Unit, emf};
+
+/// Writes the metrics of a run that has its verdict.
+#[expect(clippy::print_stdout, reason = "an embedded metric is a line on stdout")]
+pub(crate) fn finished(run: &Run, now_ms: u64) {
+    let Some(verdict) = &run.verdict else { return };
+    let mut metrics =
+        vec![("SnapshotsCreateStarted", u64::from(run.create.is_some()), Unit::Count)];
+    let mut count = |name, is: bool| metrics.push((name, u64::from(is), Unit::Count));
+    count("SnapshotsCreateCompleted", run.set.is_some());
+    count("SnapshotsCreateFailed", verdict.outcome == Outcome::Failed);
+    if let Some(pre) = &run.pre {
+        count("PreScriptCompleted", pre.result == StageResult::Ok);
+        count("PreScriptFailed", pre.result != StageResult::Ok);
+    }
+    if let Some(post) = &run.post {
+        count("PostScriptCompleted", post.result == StageResult::Ok);
+        count("PostScriptFailed", post.result != StageResult::Ok);
+    }
+    count("ThawUnconfirmed", verdict.thaw_unconfirmed);
+    count("ApplicationConsistent", verdict.consistency == Some(Consistency::Application));
+    if let Some(frozen_ms) = verdict.frozen_ms {
+        metrics.push(("FrozenMilliseconds", frozen_ms, Unit::Milliseconds));
+    }
+    let facts = [
+        ("runId", run.order.run_id.as_str()),
+        ("instanceId", &run.order.instance_id),
+        ("outcome", verdict.outcome.as_str()),
+        ("consistency", verdict.consistency.map_or("none", Consistency::as_str)),
+    ];
+    println!("{}", emf(now_ms, &run.order.policy_id, &metrics, &facts));
+}

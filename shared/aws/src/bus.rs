@@ -1,0 +1,83 @@
+//! The event bus.
+
+use std::time::Duration;
+
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use stillpoint_drive::outside::{Bus, Fault, FaultKind};
+use stillpoint_wire::event::SOURCE;
+
+use crate::Cloud;
+use crate::fault::{fault, unbuildable};
+
+/// PutEvents takes ten entries.
+const ENTRIES_MAX: usize = 10;
+/// Entries that the bus did not take are put again this often, doubling from
+/// [`WAIT`].
+const REPEATS_MAX: u32 = 4;
+const WAIT: Duration = Duration::from_millis(200);
+
+impl Bus for Cloud {
+    async fn publish(&self, detail_type: &str, detail: String) -> Result<(), Fault> {
+        let refused = self.put(detail_type, std::slice::from_ref(&detail)).await?;
+        if refused.is_empty() { Ok(()) } else { Err(not_taken(1)) }
+    }
+}
+
+impl Cloud {
+    /// Publishes many events of one type.
+    ///
+    /// # Errors
+    /// When some are still refused after the repeats. The others were published:
+    /// publishing all of them again is safe, since each names its run.
+    pub async fn publish_all<T: serde::Serialize>(
+        &self,
+        detail_type: &str,
+        details: &[T],
+    ) -> Result<(), Fault> {
+        let mut left = details
+            .iter()
+            .map(serde_json::to_string)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unbuildable)?;
+        for repeat in 0..=REPEATS_MAX {
+            let mut refused = vec![];
+            for details in left.chunks(ENTRIES_MAX) {
+                refused.extend(self.put(detail_type, details).await?);
+            }
+            if refused.is_empty() {
+                return Ok(());
+            }
+            left = refused;
+            tokio::time::sleep(WAIT * 2_u32.pow(repeat)).await;
+        }
+        Err(not_taken(left.len()))
+    }
+
+    /// Puts up to ten events and returns those that the bus did not take: a refused
+    /// entry comes with HTTP 200.
+    async fn put(&self, detail_type: &str, details: &[String]) -> Result<Vec<String>, Fault> {
+        let entries = details.iter().map(|detail| {
+            PutEventsRequestEntry::builder()
+                .event_bus_name(&self.names.bus)
+                .source(SOURCE)
+                .detail_type(detail_type)
+                .detail(detail)
+                .build()
+        });
+        let request = self.events.put_events().set_entries(Some(entries.collect()));
+        let answer = request.send().await.map_err(fault)?;
+        let results = answer.entries().iter().zip(details);
+        Ok(results
+            .filter(|(entry, _)| entry.error_code().is_some())
+            .map(|(_, detail)| detail.clone())
+            .collect())
+    }
+}
+
+fn not_taken(count: usize) -> Fault {
+    Fault {
+        kind: FaultKind::Retry,
+        code: "EventsNotTaken".to_owned(),
+        text: format!("the bus did not take {count} event(s)"),
+    }
+}

@@ -1,0 +1,86 @@
+//! The only crate that names the AWS SDK: the traits of `stillpoint_drive::outside` on
+//! EC2, Systems Manager, EventBridge and DynamoDB, and what the planner reads.
+//!
+//! It decides nothing. What an error means for the effect is settled in one place,
+//! [`fault`]; a region, an endpoint and credentials come from the environment as the
+//! SDK documents it.
+
+mod bus;
+mod ec2;
+pub mod fault;
+mod inventory;
+mod ledger;
+mod parameters;
+mod ssm;
+
+use std::time::Duration;
+
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+pub use stillpoint_drive::outside;
+use stillpoint_drive::outside::Clock;
+
+/// CreateSnapshots answers within a second or two; whoever waits longer than this keeps
+/// somebody's writers frozen for an answer that is likely lost.
+const ONCE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the functions are told by their environment.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The event bus.
+    pub bus: String,
+    /// The ledger's table.
+    pub table: String,
+    /// Where policies are kept, ending in `/`.
+    pub policy_prefix: String,
+}
+
+/// AWS, for one account and Region.
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    names: Names,
+    ec2: aws_sdk_ec2::Client,
+    /// For calls that have no token: sent once, whatever happens.
+    ec2_once: aws_sdk_ec2::Client,
+    ssm: aws_sdk_ssm::Client,
+    /// For SendCommand, which has no token either.
+    ssm_once: aws_sdk_ssm::Client,
+    events: aws_sdk_eventbridge::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
+}
+
+impl Cloud {
+    /// Builds the clients once, on a cold start.
+    pub async fn load(names: Names) -> Self {
+        let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+        let once = TimeoutConfig::builder().operation_timeout(ONCE_TIMEOUT).build();
+        let ec2_once = aws_sdk_ec2::config::Builder::from(&config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(once.clone())
+            .build();
+        let ssm_once = aws_sdk_ssm::config::Builder::from(&config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(once)
+            .build();
+        Self {
+            names,
+            ec2: aws_sdk_ec2::Client::new(&config),
+            ec2_once: aws_sdk_ec2::Client::from_conf(ec2_once),
+            ssm: aws_sdk_ssm::Client::new(&config),
+            ssm_once: aws_sdk_ssm::Client::from_conf(ssm_once),
+            events: aws_sdk_eventbridge::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+        }
+    }
+}
+
+impl Clock for Cloud {
+    fn now_ms(&self) -> u64 {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since_epoch.map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    async fn sleep_ms(&self, ms: u64) {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}

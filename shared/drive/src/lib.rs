@@ -1,0 +1,12 @@
+//! The loop around a run: load it, ask what it owes, record, do that, tell the run
+//! what came of it, until nothing is owed.
+//!
+//! It decides nothing about the run (that is `stillpoint_run`) and knows no AWS (that
+//! is `stillpoint_aws`, behind the traits of [`outside`]). Called by the runner.
+
+mod advance;
+mod command;
+pub mod outside;
+mod perform;
+
+pub use advance::{Advance, DriveError, Limits, advance};

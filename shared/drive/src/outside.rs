@@ -1,0 +1,177 @@
+//! What a run needs of the world, as traits. An error says whether the effect may have
+//! happened, since that is the only thing that a run can decide on.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use stillpoint_run::{Order, Run, SnapshotSet};
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Whether the effect may have happened.
+    pub kind: FaultKind,
+    /// The service's own error code, `InvalidInstanceID.NotFound`.
+    pub code: String,
+    /// The service's words.
+    pub text: String,
+}
+
+/// The three things an error can mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It did not happen; the same call may succeed later.
+    Retry,
+    /// It did not happen, and will not.
+    Refused,
+    /// It may have happened.
+    Unknown,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: {}", self.code, self.text)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Time.
+pub trait Clock: Sync {
+    /// Milliseconds since the epoch.
+    fn now_ms(&self) -> u64;
+    /// Waits.
+    fn sleep_ms(&self, ms: u64) -> impl Future<Output = ()> + Send;
+}
+
+/// A document to be run on one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendCommand {
+    /// The instance, and no other.
+    pub instance_id: String,
+    /// The document's name or ARN.
+    pub document: String,
+    /// `executionId` and `command`.
+    pub parameters: BTreeMap<String, String>,
+    /// How long SSM may try to deliver it, in seconds.
+    pub delivery_secs: u32,
+    /// Shown in the console; carries the run id.
+    pub comment: String,
+}
+
+/// What SSM says of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandState {
+    /// How far it is.
+    pub progress: Progress,
+    /// `StatusDetails`.
+    pub details: String,
+    /// The script's exit code, once it ended.
+    pub exit_code: Option<i32>,
+    /// Its output, as far as SSM keeps it.
+    pub stdout: String,
+    /// Its errors, as far as SSM keeps them.
+    pub stderr: String,
+}
+
+/// How far a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Not on the instance yet, as far as SSM knows.
+    Waiting,
+    /// Running.
+    Running,
+    /// Ended with success.
+    Succeeded,
+    /// Ended without; it may have run.
+    Failed,
+    /// SSM gave up on it or cancelled it; it may have run.
+    GivenUp,
+    /// It never reached the instance.
+    NeverRan,
+}
+
+/// Systems Manager.
+pub trait Commands: Sync {
+    /// Sends a command. There is no token: after [`FaultKind::Unknown`] it may run.
+    fn send(&self, command: &SendCommand) -> impl Future<Output = Result<String, Fault>> + Send;
+    /// Asks how a command stands. An invocation that SSM does not show yet is `Waiting`.
+    fn state(
+        &self,
+        command_id: &str,
+        instance_id: &str,
+    ) -> impl Future<Output = Result<CommandState, Fault>> + Send;
+    /// Asks SSM to cancel it; best effort.
+    fn cancel(
+        &self,
+        command_id: &str,
+        instance_id: &str,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// The snapshot side of EC2.
+pub trait Snapshots: Sync {
+    /// Calls CreateSnapshots exactly once. No token, no retries underneath.
+    fn create(
+        &self,
+        order: &Order,
+        tags: &BTreeMap<String, String>,
+    ) -> impl Future<Output = Result<SnapshotSet, Fault>> + Send;
+    /// Searches for the set of a run by its tag.
+    fn find(&self, run_id: &str)
+    -> impl Future<Output = Result<Option<SnapshotSet>, Fault>> + Send;
+    /// Puts tags on snapshots or an instance.
+    fn tag(
+        &self,
+        resource_id: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// The bus.
+pub trait Bus: Sync {
+    /// Publishes one event of ours. At least once: a lost answer is published again.
+    fn publish(
+        &self,
+        detail_type: &str,
+        detail: String,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// A run as it is on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The run.
+    pub run: Run,
+    /// The version that the next write has to name.
+    pub version: u64,
+    /// Until when somebody else may be driving it, in ms since the epoch.
+    pub lease_until_ms: u64,
+}
+
+/// Why a write did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SaveFault {
+    /// Somebody else wrote in between: they drive the run now.
+    Overtaken,
+    /// The ledger itself.
+    Fault(Fault),
+}
+
+/// The run ledger.
+pub trait Ledger: Sync {
+    /// Reads a run, consistently.
+    fn load(&self, run_id: &str) -> impl Future<Output = Result<Option<Recorded>, Fault>> + Send;
+    /// Writes a run if the record still has `expected` (none: if there is no record).
+    /// Returns the new version.
+    fn save(
+        &self,
+        run: &Run,
+        expected: Option<u64>,
+        lease_until_ms: u64,
+    ) -> impl Future<Output = Result<u64, SaveFault>> + Send;
+}
+
+/// Everything together.
+pub trait Outside: Clock + Commands + Snapshots + Bus + Ledger {}
+impl<T: Clock + Commands + Snapshots + Bus + Ledger> Outside for T {}

@@ -1,0 +1,27 @@
+//! DLM policies and plans: what is asked for, and what a firing will do.
+//!
+//! [`parse()`] reads what `aws dlm get-lifecycle-policy` prints and reports every problem at once,
+//! [`next_firings`] says when a schedule fires, and [`plan()`] turns a policy, one firing and an
+//! inventory into the very value that is executed.
+//!
+//! Pure: no clock, no environment, no IO. The caller (the planner, the operator's command line)
+//! brings the time and the inventory, and executes the plan.
+
+mod cron;
+mod json;
+mod parse;
+mod plan;
+mod policy;
+mod reader;
+mod report;
+
+pub use cron::{Cron, CronError, next_firings};
+pub use parse::{INLINE_POLICY_ID, parse};
+pub use plan::{
+    Attached, Firing, Instance, Inventory, LeftOutInstance, LeftOutVolume, Managed, Plan,
+    PlannedRun, PlannedScript, PlannedVolume, Platform, plan,
+};
+pub use policy::{
+    CreateRule, Policy, Retain, RetainUnit, Schedule, Script, State, Tag, Variable, VariableTag,
+};
+pub use report::FieldError;

@@ -1,0 +1,53 @@
+//! What the planner saw in EC2 and Systems Manager, as far as a plan needs it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The instances that may be targets. To tell an id that does not exist from one that is not
+/// targeted, instances that a firing names are put in whether or not their tags match.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inventory {
+    pub instances: Vec<Instance>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    pub id: String,
+    /// EC2's name of the state: `running`, `stopped` and so on.
+    pub state: String,
+    pub platform: Platform,
+    pub tags: BTreeMap<String, String>,
+    /// RootDeviceName; the volume attached as this device is the boot volume.
+    pub root_device: String,
+    /// EBS volumes only.
+    pub volumes: Vec<Attached>,
+    pub managed: Managed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Platform {
+    Linux,
+    Windows,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attached {
+    pub volume_id: String,
+    pub device: String,
+    pub size_gib: u32,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What Systems Manager knows of the instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Managed {
+    Online { agent_version: String },
+    Lost { ping_status: String },
+    NotManaged,
+}

@@ -1,0 +1,130 @@
+//! A policy that has been checked: DLM's PolicyDetails for snapshots of instances, as values.
+//!
+//! Every value here is within DLM's ranges and every default is filled in; nobody re-checks.
+//! The only way to make one is `parse`.
+
+use crate::cron::Cron;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub id: String,
+    pub state: State,
+    /// What DLM wrote beside the state, for the reader of a policy in ERROR.
+    pub status_message: Option<String>,
+    pub description: Option<String>,
+    /// An instance is a target when it has any of these tags, key and value exactly.
+    pub target_tags: Vec<Tag>,
+    /// One to four, names unique.
+    pub schedules: Vec<Schedule>,
+    pub exclude_boot_volume: bool,
+    /// A data volume with any of these tags is not in the snapshot set.
+    pub exclude_data_volume_tags: Vec<Tag>,
+}
+
+impl Policy {
+    /// DLM neither creates nor deletes for a policy that is DISABLED or in ERROR.
+    pub fn enabled(&self) -> bool {
+        self.state == State::Enabled
+    }
+
+    /// The schedule of that name, or the first one.
+    pub fn schedule(&self, name: Option<&str>) -> Option<&Schedule> {
+        match name {
+            Some(name) => self.schedules.iter().find(|schedule| schedule.name == name),
+            None => self.schedules.first(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Enabled,
+    Disabled,
+    Error,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Enabled => "ENABLED",
+            State::Disabled => "DISABLED",
+            State::Error => "ERROR",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// `Schedule 1` and so on where the policy names none, as DLM's console does.
+    pub name: String,
+    pub copy_tags: bool,
+    pub tags_to_add: Vec<Tag>,
+    pub variable_tags: Vec<VariableTag>,
+    pub create_rule: CreateRule,
+    pub script: Option<Script>,
+    pub retain: Retain,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VariableTag {
+    pub key: String,
+    pub variable: Variable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variable {
+    InstanceId,
+    Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreateRule {
+    Cron(Cron),
+    /// `cron` says the same thing as the interval, so that there is one way to count firings.
+    Interval {
+        every_hours: u32,
+        /// False where the policy has no Times: DLM then picks one, we take 00:00.
+        time_given: bool,
+        cron: Cron,
+    },
+}
+
+impl CreateRule {
+    /// When it fires; its text is what EventBridge Scheduler takes as ScheduleExpression.
+    pub fn cron(&self) -> &Cron {
+        match self {
+            CreateRule::Cron(cron) | CreateRule::Interval { cron, .. } => cron,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    pub document: String,
+    pub pre: bool,
+    pub post: bool,
+    pub timeout_secs: u32,
+    pub retries: u32,
+    /// ExecuteOperationOnScriptFailure: a crash-consistent set when the pre-script fails.
+    pub fallback: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retain {
+    Count(u32),
+    Age { interval: u32, unit: RetainUnit },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetainUnit {
+    Days,
+    Weeks,
+    Months,
+    Years,
+}

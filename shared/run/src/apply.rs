@@ -1,0 +1,96 @@
+//! The only mutation of a run. Total: every fact has one meaning in every phase.
+
+use crate::decide::{post_follows, says_nothing_held};
+use crate::{Cause, Code, Fact, Phase, Run, StageResult};
+
+/// Makes `fact` true of `run`.
+pub fn apply(run: &mut Run, fact: &Fact) {
+    match fact {
+        Fact::AttemptStarted { attempt, execution_id } => {
+            run.attempt = *attempt;
+            run.thaw_owed = Some(execution_id.clone());
+            run.post_tries = 0;
+            run.pre = None;
+            run.post = None;
+            run.doubt = None;
+            run.set_uncertain = false;
+            let has_pre = run.order.script.as_ref().is_some_and(|script| script.pre);
+            run.phase = if has_pre { Phase::PreScript } else { Phase::Snapshot };
+        }
+        Fact::NoScript(cause) => {
+            run.doubt = Some(cause.clone());
+            run.phase = Phase::Snapshot;
+        }
+        Fact::Interrupted => {
+            run.set_uncertain = true;
+            if run.doubt.is_none() {
+                run.doubt = Some(Cause::new(
+                    Code::Interrupted,
+                    "the function stopped half-way through this attempt",
+                ));
+            }
+            run.phase = if run.thaw_owed.is_some() { Phase::PostScript } else { Phase::Settle };
+        }
+        Fact::PreEnded(report, cause) => {
+            run.phase = match report.result {
+                StageResult::Ok => Phase::Snapshot,
+                StageResult::NotSent => {
+                    run.thaw_owed = None;
+                    Phase::PreScript
+                }
+                StageResult::Failed | StageResult::TimedOut | StageResult::Unknown => {
+                    Phase::PostScript
+                }
+            };
+            run.pre = Some(report.clone());
+            run.doubt.clone_from(cause);
+        }
+        Fact::SetCreated(set, call) => {
+            let follows = post_follows(run);
+            run.set = Some(set.clone());
+            run.create = Some(*call);
+            if follows {
+                run.phase = Phase::PostScript;
+            }
+        }
+        Fact::CreateFailed(cause, call) => {
+            run.create = Some(*call);
+            run.doubt = Some(cause.clone());
+            if run.phase == Phase::Snapshot && run.thaw_owed.is_some() {
+                run.phase = Phase::PostScript;
+            }
+        }
+        Fact::CreatePostponed(call) => {
+            run.create = Some(*call);
+            run.throttles += 1;
+        }
+        Fact::CreateUncertain(cause, call) => {
+            run.create = Some(*call);
+            run.doubt = Some(cause.clone());
+            run.set_uncertain = true;
+            let held = run.phase == Phase::Snapshot && run.thaw_owed.is_some();
+            run.phase = if held { Phase::PostScript } else { Phase::Settle };
+        }
+        Fact::PostEnded { report, again } => {
+            run.post_tries += 1;
+            if says_nothing_held(report) {
+                run.thaw_owed = None;
+            }
+            run.post = Some(report.clone());
+            if !again && run.set_uncertain {
+                run.phase = Phase::Settle;
+            }
+        }
+        Fact::SetAdopted(set) => {
+            run.set = Some(set.clone());
+            run.set_uncertain = false;
+        }
+        Fact::NoSetFound => run.set_uncertain = false,
+        Fact::FallbackChosen => run.phase = Phase::Fallback,
+        Fact::Judged(verdict) => {
+            run.verdict = Some(verdict.clone());
+            run.phase = Phase::Report;
+        }
+        Fact::Finished => run.phase = Phase::Done,
+    }
+}

@@ -1,0 +1,189 @@
+//! All branching: what an answer means for a run in its phase.
+//!
+//! An answer that does not belong to the phase yields no facts. That is deliberate:
+//! a late answer must never move a run that went on without it.
+
+use crate::{
+    Cause, Code, CommandEnd, CreateCall, Fact, Phase, Proof, ProofState, Run, Script, Seen,
+    SnapshotSet, StageReport, StageResult, judge,
+};
+
+/// How often CreateSnapshots is repeated while nothing is held. With the doubling wait
+/// of [`crate::owed`] this bridges the 15 s that EC2 wants between two snapshots of one
+/// volume, and an emptied bucket of requests.
+const THROTTLES_MAX: u32 = 5;
+
+/// What becomes true of `run` by `seen`. Pure; time comes in with the answers.
+#[must_use]
+pub fn decide(run: &Run, seen: &Seen) -> Vec<Fact> {
+    match run.phase {
+        Phase::New => match seen {
+            Seen::Begin { next_execution_id } => vec![first_step(run, next_execution_id)],
+            _ => vec![],
+        },
+        Phase::PreScript => match seen {
+            // Whoever drove the run is gone: the pre-script may have run, a set may exist.
+            Seen::Begin { .. } => vec![Fact::Interrupted],
+            Seen::Script { end, next_execution_id } => pre_ended(run, end, next_execution_id),
+            _ => vec![],
+        },
+        Phase::Snapshot | Phase::Fallback => match seen {
+            Seen::Begin { .. } => vec![Fact::Interrupted],
+            Seen::Created(set, call) => created(run, set, *call),
+            Seen::CreateRefused { cause, call } => refused(run, cause, *call),
+            Seen::CreateLost { why, call } => {
+                vec![Fact::CreateUncertain(Cause::new(Code::ReplyLost, why.clone()), *call)]
+            }
+            _ => vec![],
+        },
+        Phase::PostScript => match seen {
+            Seen::Script { end, next_execution_id } => post_ended(run, end, next_execution_id),
+            _ => vec![],
+        },
+        Phase::Settle => match seen {
+            Seen::Found { set: Some(set), .. } => {
+                then_judge(run, vec![Fact::SetAdopted(set.clone())])
+            }
+            Seen::Found { set: None, next_execution_id } => {
+                then_without_set(run, vec![Fact::NoSetFound], next_execution_id)
+            }
+            _ => vec![],
+        },
+        Phase::Report => match seen {
+            Seen::Reported => vec![Fact::Finished],
+            _ => vec![],
+        },
+        Phase::Done => vec![],
+    }
+}
+
+fn first_step(run: &Run, next_execution_id: &str) -> Fact {
+    let Some(script) = &run.order.script else {
+        return Fact::NoScript(Cause::new(
+            Code::NoScript,
+            "the schedule has no pre/post script, so nothing was quiesced",
+        ));
+    };
+    match &script.skip {
+        None => attempt(run, next_execution_id),
+        Some(why) if script.fallback => {
+            Fact::NoScript(Cause::new(Code::ScriptSkipped, why.clone()))
+        }
+        Some(why) => Fact::Judged(judge(&Run {
+            doubt: Some(Cause::new(
+                Code::ScriptSkipped,
+                format!("{why}; ExecuteOperationOnScriptFailure is false, so no snapshot was made"),
+            )),
+            ..run.clone()
+        })),
+    }
+}
+
+fn attempt(run: &Run, execution_id: &str) -> Fact {
+    Fact::AttemptStarted { attempt: run.attempt + 1, execution_id: execution_id.to_owned() }
+}
+
+fn pre_ended(run: &Run, end: &CommandEnd, next_execution_id: &str) -> Vec<Fact> {
+    let ended = Fact::PreEnded(end.report.clone(), end.cause.clone());
+    match end.report.result {
+        // It certainly did not run, so there is nothing to release.
+        StageResult::NotSent => then_without_set(run, vec![ended], next_execution_id),
+        StageResult::Ok | StageResult::Failed | StageResult::TimedOut | StageResult::Unknown => {
+            vec![ended]
+        }
+    }
+}
+
+fn created(run: &Run, set: &SnapshotSet, call: CreateCall) -> Vec<Fact> {
+    let fact = Fact::SetCreated(set.clone(), call);
+    if post_follows(run) { vec![fact] } else { then_judge(run, vec![fact]) }
+}
+
+/// Whether the post-script follows the snapshots: when the policy says so, and also
+/// for a policy that runs only PRE if a receipt proves that something is held.
+pub(crate) fn post_follows(run: &Run) -> bool {
+    let held = |report: &StageReport| {
+        matches!(&report.proof, Proof::Receipt { state: ProofState::Held, .. })
+    };
+    run.phase == Phase::Snapshot
+        && run.thaw_owed.is_some()
+        && run
+            .order
+            .runnable_script()
+            .is_some_and(|script: &Script| script.post || run.pre.as_ref().is_some_and(held))
+}
+
+fn refused(run: &Run, cause: &Cause, call: CreateCall) -> Vec<Fact> {
+    let may_be_held = run.phase == Phase::Snapshot && run.thaw_owed.is_some();
+    let later = cause.code == Code::CreateThrottled;
+    if may_be_held {
+        // No waiting while something is held: release first, then see.
+        vec![Fact::CreateFailed(cause.clone(), call)]
+    } else if later && run.throttles < THROTTLES_MAX {
+        vec![Fact::CreatePostponed(call)]
+    } else {
+        then_judge(run, vec![Fact::CreateFailed(cause.clone(), call)])
+    }
+}
+
+fn post_ended(run: &Run, end: &CommandEnd, next_execution_id: &str) -> Vec<Fact> {
+    let retries = run.order.script.as_ref().map_or(0, |script| script.retries);
+    let allowed = match end.report.result {
+        // It may never have reached the instance. That is no failure of the script, so
+        // it is sent once more also where the policy allows no retries.
+        StageResult::NotSent | StageResult::Unknown => retries.max(1),
+        StageResult::Ok | StageResult::Failed | StageResult::TimedOut => retries,
+    };
+    let again = !says_nothing_held(&end.report) && run.post_tries < allowed;
+    let ended = Fact::PostEnded { report: end.report.clone(), again };
+    if again || run.set_uncertain {
+        vec![ended]
+    } else if run.set.is_some() {
+        then_judge(run, vec![ended])
+    } else {
+        then_without_set(run, vec![ended], next_execution_id)
+    }
+}
+
+/// Whether an answer of the post-script settles that nothing is held: 0 released it,
+/// 203 found it released, 205 found nothing.
+pub(crate) fn says_nothing_held(report: &StageReport) -> bool {
+    match report.result {
+        StageResult::Ok => true,
+        StageResult::Failed => matches!(report.exit_code, Some(203 | 205)),
+        StageResult::TimedOut | StageResult::NotSent | StageResult::Unknown => false,
+    }
+}
+
+/// No set exists and nothing is held any more: another attempt, a crash-consistent
+/// set, or the end.
+fn then_without_set(run: &Run, mut facts: Vec<Fact>, next_execution_id: &str) -> Vec<Fact> {
+    let after = after(run, &facts);
+    let fallback = after.order.script.as_ref().is_none_or(|script| script.fallback);
+    let for_good = after
+        .doubt
+        .as_ref()
+        .is_some_and(|doubt| matches!(doubt.code, Code::CreateRefused | Code::InstanceGone));
+    if !for_good && after.attempts_left() {
+        facts.push(attempt(&after, next_execution_id));
+    } else if !for_good && fallback {
+        facts.push(Fact::FallbackChosen);
+    } else {
+        facts.push(Fact::Judged(judge(&after)));
+    }
+    facts
+}
+
+fn then_judge(run: &Run, mut facts: Vec<Fact>) -> Vec<Fact> {
+    let verdict = judge(&after(run, &facts));
+    facts.push(Fact::Judged(verdict));
+    facts
+}
+
+fn after(run: &Run, facts: &[Fact]) -> Run {
+    let mut after = run.clone();
+    for fact in facts {
+        crate::apply(&mut after, fact);
+    }
+    after
+}

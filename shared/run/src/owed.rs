@@ -1,0 +1,88 @@
+//! What the outside has to do next, read off the run. Each is safe to be asked for
+//! again after a crash: commands carry the attempt's execution id, and a set that may
+//! exist is searched for by the run's tag before another is made.
+
+use crate::{Phase, Run};
+
+/// The first wait before CreateSnapshots is repeated; it doubles: 2, 4, 8, 16, 32 s.
+const THROTTLE_WAIT_MS: u64 = 2_000;
+
+/// What has to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// Tell the run that it begins, by [`crate::Seen::Begin`].
+    Begin,
+    /// Run the script's document on the instance.
+    Command {
+        /// Which half of it.
+        stage: Stage,
+        /// The attempt's own.
+        execution_id: String,
+    },
+    /// Call CreateSnapshots, once, after this wait.
+    CreateSnapshots {
+        /// Always 0 while something may be held.
+        wait_ms: u64,
+    },
+    /// Search for the set by the run-id tag, until the settle time is over.
+    FindSet,
+    /// Write the verdict to tags and instance, send the event.
+    Report,
+    /// Nothing: it is finished.
+    Nothing,
+}
+
+/// The two halves of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Quiesce.
+    Pre,
+    /// Release.
+    Post,
+}
+
+impl Stage {
+    /// The value of the document's `command` parameter.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Pre => "pre-script",
+            Self::Post => "post-script",
+        }
+    }
+}
+
+/// What `run` owes next.
+#[must_use]
+pub fn owed(run: &Run) -> Owed {
+    let execution_id = || run.thaw_owed.clone().unwrap_or_default();
+    match run.phase {
+        Phase::New => Owed::Begin,
+        Phase::PreScript => Owed::Command { stage: Stage::Pre, execution_id: execution_id() },
+        Phase::PostScript => Owed::Command { stage: Stage::Post, execution_id: execution_id() },
+        Phase::Snapshot | Phase::Fallback => Owed::CreateSnapshots {
+            wait_ms: match run.throttles {
+                0 => 0,
+                throttles => THROTTLE_WAIT_MS << (throttles - 1).min(8),
+            },
+        },
+        Phase::Settle => Owed::FindSet,
+        Phase::Report => Owed::Report,
+        Phase::Done => Owed::Nothing,
+    }
+}
+
+/// Whether the run must be on record before it does what it owes.
+///
+/// Always, but for the window between an acknowledged pre-script and its post-script:
+/// what matters there (the thaw, the intent to make a set) was recorded before the
+/// pre-script, and every millisecond of it is a stall for somebody. A new run owes
+/// nothing that would have to be remembered.
+#[must_use]
+pub fn record_first(run: &Run) -> bool {
+    match run.phase {
+        Phase::Snapshot => run.thaw_owed.is_none() || run.pre.is_none(),
+        Phase::New | Phase::PostScript => false,
+        Phase::PreScript | Phase::Settle | Phase::Fallback | Phase::Report | Phase::Done => true,
+    }
+}

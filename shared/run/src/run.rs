@@ -1,0 +1,171 @@
+//! What is remembered of a run. Nothing here can be derived from the rest of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cause, Order, Proof, Verdict};
+
+/// The state of a run, as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// What was asked for.
+    pub order: Order,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The attempt that is under way, from 1; 0 before the first.
+    pub attempt: u32,
+    /// The execution id whose hold may be in place and must be released. Set in the
+    /// write that precedes the pre-script; cleared only by an answer which says that
+    /// nothing is held any more.
+    pub thaw_owed: Option<String>,
+    /// How often the post-script of this attempt was tried.
+    pub post_tries: u32,
+    /// How often CreateSnapshots was throttled while nothing was held.
+    pub throttles: u32,
+    /// The last pre-script.
+    pub pre: Option<StageReport>,
+    /// The last post-script.
+    pub post: Option<StageReport>,
+    /// The CreateSnapshots call that made the set, or the last one that failed.
+    pub create: Option<CreateCall>,
+    /// The set.
+    pub set: Option<SnapshotSet>,
+    /// Why the set cannot be better than crash-consistent, or why there is none.
+    pub doubt: Option<Cause>,
+    /// Whether a set may exist that nobody answered for: a lost reply, a dead function.
+    pub set_uncertain: bool,
+    /// The end of it.
+    pub verdict: Option<Verdict>,
+    /// When the first attempt began, in ms since the epoch.
+    pub started_ms: u64,
+    /// When the verdict was reached.
+    pub ended_ms: Option<u64>,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Nothing was done.
+    New,
+    /// A thaw is owed; the pre-script may be running.
+    PreScript,
+    /// CreateSnapshots is to be called, or was called without an answer yet.
+    Snapshot,
+    /// The post-script is to be run.
+    PostScript,
+    /// It is not known whether a set exists.
+    Settle,
+    /// Nothing is held; a crash-consistent set is to be created.
+    Fallback,
+    /// The verdict stands; it has to be written to tags and sent as an event.
+    Report,
+    /// Finished.
+    Done,
+}
+
+/// What a stage of the script came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageReport {
+    /// Ok, failed, ...
+    pub result: StageResult,
+    /// The execution id it ran under.
+    pub execution_id: String,
+    /// SSM's command id, if there was one.
+    pub command_id: Option<String>,
+    /// The script's exit code, if it ended.
+    pub exit_code: Option<i32>,
+    /// What failed, in words for the person on call; empty if nothing did.
+    pub cause: String,
+    /// What the receipt proves, if there was one.
+    pub proof: Proof,
+    /// When the command was sent, in ms since the epoch.
+    pub started_ms: u64,
+    /// When its end was known.
+    pub ended_ms: u64,
+}
+
+/// How a stage ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageResult {
+    /// Exit code 0.
+    Ok,
+    /// It ran and failed.
+    Failed,
+    /// It did not end in time; it may have had its effect.
+    TimedOut,
+    /// SSM did not take it: it certainly did not run.
+    NotSent,
+    /// It is not known whether it ran.
+    Unknown,
+}
+
+/// The times of a CreateSnapshots call, in ms since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateCall {
+    /// When it was sent.
+    pub started_ms: u64,
+    /// When the answer came.
+    pub ended_ms: u64,
+}
+
+/// The snapshots of one CreateSnapshots call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotSet {
+    /// One a volume.
+    pub snapshots: Vec<SnapshotTaken>,
+    /// Whether it was found by its tag instead of being answered.
+    #[serde(default)]
+    pub adopted: bool,
+}
+
+/// One snapshot of the set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotTaken {
+    /// `snap-...`
+    pub snapshot_id: String,
+    /// `vol-...`
+    pub volume_id: String,
+}
+
+impl Run {
+    /// A run of which nothing was done yet.
+    #[must_use]
+    pub fn new(order: Order, now_ms: u64) -> Self {
+        Self {
+            order,
+            phase: Phase::New,
+            attempt: 0,
+            thaw_owed: None,
+            post_tries: 0,
+            throttles: 0,
+            pre: None,
+            post: None,
+            create: None,
+            set: None,
+            doubt: None,
+            set_uncertain: false,
+            verdict: None,
+            started_ms: now_ms,
+            ended_ms: None,
+        }
+    }
+
+    /// Whether another whole attempt is allowed, counted as DLM counts them:
+    /// MaximumRetryCount retries after the first.
+    #[must_use]
+    pub fn attempts_left(&self) -> bool {
+        self.order.runnable_script().is_some_and(|script| self.attempt < script.retries + 1)
+    }
+
+    /// Whether the pre-script of this attempt acknowledged its hold.
+    #[must_use]
+    pub fn pre_ok(&self) -> bool {
+        self.pre.as_ref().is_some_and(|pre| pre.result == StageResult::Ok)
+    }
+}

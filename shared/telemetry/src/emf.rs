@@ -1,0 +1,53 @@
+//! CloudWatch's embedded metric format: a log line that becomes metrics, without a
+//! call and without a permission.
+
+use serde_json::{Map, Value, json};
+
+/// The namespace of every metric of ours.
+pub const NAMESPACE: &str = "Stillpoint";
+
+/// A metric's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A number of things.
+    Count,
+    /// A time.
+    Milliseconds,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Count => "Count",
+            Self::Milliseconds => "Milliseconds",
+        }
+    }
+}
+
+/// One line with these metrics, by policy. `facts` are searchable in the log only.
+#[must_use]
+pub fn emf(
+    now_ms: u64,
+    policy_id: &str,
+    metrics: &[(&str, u64, Unit)],
+    facts: &[(&str, &str)],
+) -> String {
+    let definitions: Vec<Value> =
+        metrics.iter().map(|(name, _, unit)| json!({"Name": name, "Unit": unit.name()})).collect();
+    let mut line = Map::new();
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": now_ms,
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [["PolicyId"]],
+                "Metrics": definitions,
+            }],
+        }),
+    );
+    line.insert("PolicyId".to_owned(), policy_id.into());
+    line.extend(metrics.iter().map(|(name, value, _)| ((*name).to_owned(), (*value).into())));
+    line.extend(facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
+    Value::Object(line).to_string()
+}

@@ -1,0 +1,42 @@
+//! The identifiers, all derived, so that the same occasion has the same id wherever
+//! and how often it is computed.
+
+use sha2::{Digest, Sha256};
+
+/// The run id of one instance in one firing of one schedule.
+#[must_use]
+pub fn run_id(policy_id: &str, schedule: &str, nominal_time: &str, instance_id: &str) -> String {
+    let hash = digest(&["run", policy_id, schedule, nominal_time, instance_id]);
+    format!("run-{}", hex(&hash[..10]))
+}
+
+/// The id of an occasion that never became a run: a refused policy, an unreadable message.
+#[must_use]
+pub fn refusal_id(what: &str, key: &str) -> String {
+    format!("refused-{}", hex(&digest(&["refused", what, key])[..10]))
+}
+
+/// The execution id of one attempt of a run: a UUID of version 8 (RFC 9562, custom),
+/// in the lower-case form that DLM's documents allow.
+#[must_use]
+pub fn execution_id(run_id: &str, attempt: u32) -> String {
+    let mut bytes = digest(&["execution", run_id, &attempt.to_string()]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = hex(&bytes[..16]);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32])
+}
+
+/// Parts are separated by a byte that no id contains, so that no two lists collide.
+fn digest(parts: &[&str]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
+    hasher.finalize().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

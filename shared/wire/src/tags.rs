@@ -1,0 +1,97 @@
+//! The tag keys, written once, and the tags of a run.
+
+use std::collections::BTreeMap;
+
+use stillpoint_run::{Code, Consistency, Order, Run, SnapshotVerdict, StageResult};
+
+/// The run that made the snapshot; what a lost set is searched by.
+pub const RUN_ID: &str = "stillpoint:run-id";
+/// Its policy.
+pub const POLICY_ID: &str = "stillpoint:policy-id";
+/// Its schedule.
+pub const SCHEDULE_NAME: &str = "stillpoint:schedule-name";
+/// The instance.
+pub const INSTANCE_ID: &str = "stillpoint:instance-id";
+/// The device of the volume.
+pub const DEVICE: &str = "stillpoint:device";
+/// `pending` until the verdict, then `application`, `claimed` or `crash`.
+pub const CONSISTENCY: &str = "stillpoint:consistency";
+/// Why not `application`.
+pub const REASON: &str = "stillpoint:reason";
+/// `SUCCESS` or `FAILED`, as DLM's tag of that name.
+pub const PRE_SCRIPT: &str = "stillpoint:pre-script";
+/// `SUCCESS` or `FAILED`.
+pub const POST_SCRIPT: &str = "stillpoint:post-script";
+/// How long writers were held.
+pub const FROZEN_MS: &str = "stillpoint:frozen-ms";
+/// On the instance: the last run's outcome.
+pub const LAST_OUTCOME: &str = "stillpoint:last-outcome";
+/// On the instance: when the last application-consistent set was made.
+pub const LAST_APPLICATION_CONSISTENT: &str = "stillpoint:last-application-consistent";
+
+/// EC2's limit for a tag's value, in characters.
+const TAG_VALUE_CHARS_MAX: usize = 256;
+
+/// The tags that every snapshot of the set is created with: the policy's, then ours,
+/// which win.
+#[must_use]
+pub fn at_creation(order: &Order) -> BTreeMap<String, String> {
+    let mut tags = order.tags.clone();
+    for (key, value) in [
+        (RUN_ID, order.run_id.as_str()),
+        (POLICY_ID, &order.policy_id),
+        (SCHEDULE_NAME, &order.schedule_name),
+        (INSTANCE_ID, &order.instance_id),
+        (CONSISTENCY, "pending"),
+    ] {
+        tags.insert(key.to_owned(), value.to_owned());
+    }
+    tags
+}
+
+/// The tags that the verdict adds to one snapshot.
+#[must_use]
+pub fn of_verdict(run: &Run, snapshot: &SnapshotVerdict) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    let mut put = |key: &str, value: String| {
+        if !value.is_empty() {
+            tags.insert(key.to_owned(), value.chars().take(TAG_VALUE_CHARS_MAX).collect());
+        }
+    };
+    let verdict = run.verdict.as_ref();
+    put(DEVICE, snapshot.device.clone());
+    put(CONSISTENCY, snapshot.consistency.as_str().to_owned());
+    if snapshot.consistency != Consistency::Application {
+        let cause = verdict.and_then(|verdict| verdict.cause.as_ref());
+        let own = format!("{}: not frozen by the agent", Code::VolumeNotHeld.as_str());
+        put(REASON, cause.map_or(own, ToString::to_string));
+    }
+    let word = |result| if result == StageResult::Ok { "SUCCESS" } else { "FAILED" }.to_owned();
+    put(PRE_SCRIPT, run.pre.as_ref().map(|pre| word(pre.result)).unwrap_or_default());
+    put(POST_SCRIPT, run.post.as_ref().map(|post| word(post.result)).unwrap_or_default());
+    let frozen_ms = verdict.and_then(|verdict| verdict.frozen_ms);
+    put(FROZEN_MS, frozen_ms.map(|ms| ms.to_string()).unwrap_or_default());
+    tags
+}
+
+/// The tags that the verdict leaves on the instance.
+#[must_use]
+pub fn of_instance(run: &Run, now: &str) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    if let Some(verdict) = &run.verdict {
+        let words = match (&verdict.consistency, &verdict.cause) {
+            (Some(consistency), _) => {
+                format!("{} {} {now}", verdict.outcome.as_str(), consistency.as_str())
+            }
+            (None, Some(cause)) => {
+                format!("{} {} {now}", verdict.outcome.as_str(), cause.code.as_str())
+            }
+            (None, None) => format!("{} {now}", verdict.outcome.as_str()),
+        };
+        tags.insert(LAST_OUTCOME.to_owned(), words);
+        if verdict.consistency == Some(Consistency::Application) {
+            tags.insert(LAST_APPLICATION_CONSISTENT.to_owned(), now.to_owned());
+        }
+    }
+    tags
+}

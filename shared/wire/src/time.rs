@@ -1,0 +1,12 @@
+//! Times as people and events read them.
+
+/// RFC 3339 in UTC with milliseconds. A time that no calendar has becomes the epoch,
+/// since a report must not fail over it.
+#[must_use]
+pub fn rfc3339(epoch_ms: u64) -> String {
+    let timestamp = i64::try_from(epoch_ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{timestamp:.3}")
+}

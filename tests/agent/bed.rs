@@ -1,0 +1,250 @@
+//! A place to freeze things in: a mount namespace of one test thread with its own
+//! `/run`, and filesystems on loop devices that nobody else sees.
+//!
+//! Safety: mounts that are not the bed's are detached from the namespace, the agent is
+//! never called before the watchdog holds every filesystem, and the namespace takes
+//! mounts and loop devices with it when its last process ends. A bed that finds
+//! something frozen at its end fails the test.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+use stillpoint_agent::mountinfo;
+use stillpoint_wire::receipt::{self, Receipt};
+
+use super::watchdog;
+
+/// No test of a bed lasts longer than this.
+const LIMIT: Duration = Duration::from_secs(120);
+/// A write that takes longer is taken to be blocked by a freeze.
+const BLOCKED: Duration = Duration::from_millis(300);
+
+/// What one call of the agent gave.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) code: i32,
+    pub(super) receipt: Receipt,
+}
+
+pub(super) struct Bed {
+    pub(super) base: PathBuf,
+    mounts: RefCell<Vec<PathBuf>>,
+    watchdog: RefCell<Option<Child>>,
+}
+
+impl Bed {
+    /// A bed without filesystems; `None`, with the reason on standard error, where
+    /// nothing can be mounted.
+    pub(super) fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        // SAFETY: geteuid and unshare take no memory; the namespace is this thread's alone.
+        let allowed = unsafe { libc::geteuid() == 0 && libc::unshare(libc::CLONE_NEWNS) == 0 };
+        if !allowed {
+            eprintln!("skipped: needs root to mount filesystems");
+            return None;
+        }
+        run("mount", &["--make-rprivate", "/"]);
+        detach_foreign();
+        run("mount", &["-t", "tmpfs", "-o", "mode=755", "run", "/run"]);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let base = std::env::temp_dir().join(format!("stillpoint-bed-{}-{number}", std::process::id()));
+        fs::create_dir(&base).unwrap();
+        run("mount", &["-t", "tmpfs", "-o", "mode=755", "bed", base.to_str().unwrap()]);
+        Some(Self { base, mounts: RefCell::default(), watchdog: RefCell::default() })
+    }
+
+    /// A bed with one filesystem of each type, at `/<type>`.
+    pub(super) fn with(types: &[&str]) -> Option<Self> {
+        let bed = Self::new()?;
+        for fs in types {
+            bed.add(fs, fs);
+        }
+        Some(bed)
+    }
+
+    /// Makes a filesystem on a loop device and mounts it at `name`.
+    pub(super) fn add(&self, fs: &str, name: &str) -> PathBuf {
+        let image = self.base.join(format!("{}.img", name.replace('/', "-")));
+        self.add_on(&image, fs, name)
+    }
+
+    /// The same with the image at a given place.
+    pub(super) fn add_on(&self, image: &Path, fs: &str, name: &str) -> PathBuf {
+        let mebibytes = if fs == "xfs" { 320 } else { 128 };
+        let file = fs::File::create(image).unwrap();
+        file.set_len(mebibytes << 20).unwrap();
+        let quiet: &[&str] = if fs == "vfat" { &[] } else { &["-q"] };
+        let mut make = Command::new(format!("mkfs.{fs}"));
+        assert!(make.args(quiet).arg(image).stdout(Stdio::null()).status().unwrap().success());
+        let point = self.base.join(name);
+        fs::create_dir_all(&point).unwrap();
+        run("mount", &["-o", "loop", image.to_str().unwrap(), point.to_str().unwrap()]);
+        self.watch(&point);
+        point
+    }
+
+    /// Has the watchdog look after a mount point, unless it is that of a filesystem
+    /// that cannot be frozen or that has its own.
+    pub(super) fn watch(&self, point: &Path) {
+        self.mounts.borrow_mut().push(point.to_owned());
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.base.join(name)
+    }
+
+    /// Starts the watchdog; no filesystem may be added after it.
+    pub(super) fn arm(&self) {
+        let mounts = self.mounts.borrow();
+        let paths: Vec<&Path> = mounts.iter().map(PathBuf::as_path).collect();
+        *self.watchdog.borrow_mut() = Some(watchdog::start(&paths, LIMIT));
+    }
+
+    /// A call of the agent, not started yet. Arms the watchdog first.
+    pub(super) fn command(&self, words: &[&str]) -> Command {
+        if self.watchdog.borrow().is_none() {
+            self.arm();
+        }
+        let mut command = Command::new(binary());
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(super) fn agent(&self, words: &[&str]) -> Answer {
+        answer(&self.command(words).output().unwrap())
+    }
+
+    /// The same with a fail-point.
+    pub(super) fn failing(&self, point: &str, words: &[&str]) -> Output {
+        self.command(words).env("STILLPOINT_FAIL_POINT", point).output().unwrap()
+    }
+
+    /// The processes of an execution: `holder` or `sentinel`, with their ids.
+    pub(super) fn processes(&self, id: &str) -> Vec<(String, i32)> {
+        let record = fs::read_to_string(format!("/run/stillpoint/run-{id}.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        let processes = record["processes"].as_array().unwrap();
+        processes
+            .iter()
+            .map(|one| {
+                let pid = i32::try_from(one["pid"].as_i64().unwrap()).unwrap();
+                (one["role"].as_str().unwrap().to_owned(), pid)
+            })
+            .collect()
+    }
+
+    pub(super) fn pids(&self, id: &str, role: &str) -> Vec<i32> {
+        self.processes(id).into_iter().filter(|(is, _)| is == role).map(|(_, pid)| pid).collect()
+    }
+
+    /// Whether writes on a mount block now.
+    pub(super) fn is_frozen(&self, name: &str) -> bool {
+        !writable_within(&self.path(name), BLOCKED)
+    }
+
+    /// How long it takes until writes on a mount go on; the test fails after `limit`.
+    pub(super) fn thawed_after(&self, name: &str, limit: Duration) -> Duration {
+        let begun = Instant::now();
+        assert!(writable_within(&self.path(name), limit), "{name} is still frozen");
+        begun.elapsed()
+    }
+
+    pub(super) fn all_thawed(&self, names: &[&str]) {
+        for name in names {
+            self.thawed_after(name, Duration::from_millis(500));
+        }
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let Some(mut watchdog) = self.watchdog.borrow_mut().take() else { return };
+        drop(watchdog.stdin.take());
+        let status = watchdog.wait().unwrap();
+        // A hold that a failed test left behind ends here; nobody else's is in this /run.
+        let _ = Command::new(binary()).arg("thaw").output();
+        let _ = Command::new("umount").arg("-l").arg(&self.base).status();
+        let _ = fs::remove_dir(&self.base);
+        if !std::thread::panicking() {
+            assert_ne!(status.code(), Some(watchdog::FOUND_FROZEN), "something was left frozen");
+        }
+    }
+}
+
+/// Reads the agent's answer and checks what is true of every answer.
+pub(super) fn answer(output: &Output) -> Answer {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let receipt = receipt::find(&text).unwrap().unwrap_or_else(|| panic!("{text:?} {errors}"));
+    let code = output.status.code().unwrap();
+    assert_eq!(code, i32::from(receipt.code), "the receipt carries the exit code");
+    assert_eq!(text.lines().count(), 1, "one line and nothing else");
+    assert!(text.chars().count() <= receipt::RECEIPT_CHARS_MAX + 1);
+    Answer { code, receipt }
+}
+
+/// An execution id that is different for every number.
+pub(super) fn id(number: u32) -> String {
+    format!("0a0b0c0d-1111-4222-8333-{number:012x}")
+}
+
+pub(super) fn kill(pid: i32, signal: i32) {
+    // SAFETY: kill takes two integers; the ids are those of processes that the test started.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+pub(super) fn run(program: &str, words: &[&str]) {
+    let output = Command::new(program).args(words).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {words:?}: {errors}");
+}
+
+/// What others have mounted is none of this test's business, and must not be in reach.
+fn detach_foreign() {
+    let table = || mountinfo::parse(&fs::read("/proc/thread-self/mountinfo").unwrap());
+    let root = table().iter().find(|mount| mount.point == Path::new("/")).unwrap().dev;
+    let foreign = |mount: &mountinfo::Mount| {
+        mount.dev != root && ["ext4", "xfs", "btrfs"].contains(&mount.fs.as_str())
+    };
+    for mount in table().iter().rev().filter(|mount| foreign(mount)) {
+        let _ = Command::new("umount").arg("-l").arg(&mount.point).status();
+    }
+    assert!(!table().iter().any(foreign), "a foreign filesystem cannot be detached");
+}
+
+/// Removes a file that is not there: changes nothing, but waits for a frozen filesystem.
+fn writable_within(folder: &Path, limit: Duration) -> bool {
+    let folder = fs::File::open(folder).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    // The thread of a blocked probe lives until the thaw.
+    std::thread::spawn(move || {
+        // SAFETY: the folder is open and the name is a literal with its terminator.
+        unsafe { libc::unlinkat(folder.as_raw_fd(), c"no-such-file".as_ptr(), 0) };
+        let _ = sender.send(());
+    });
+    receiver.recv_timeout(limit).is_ok()
+}
+
+/// The agent's binary, built once; cargo builds only the library of a dependency.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let exe = std::env::current_exe().unwrap();
+        let profile = exe.parent().and_then(Path::parent).unwrap();
+        let target = profile.parent().unwrap();
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--offline", "-p", "stillpoint-agent", "--target-dir"])
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(status.success());
+        profile.join("stillpoint-agent")
+    })
+}

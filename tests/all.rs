@@ -1,0 +1,6 @@
+//! The one test binary; a line for each room.
+mod drive;
+mod policy;
+mod run;
+mod tidy;
+mod wire;

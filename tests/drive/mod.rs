@@ -1,0 +1,229 @@
+//! The loop around a run, with a driver that dies or an answer that fails at every
+//! single call, held against what really happened.
+
+mod world;
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use stillpoint_drive::{Advance, DriveError, Limits, advance};
+use stillpoint_run::{Consistency, Order, Outcome, Phase, Run, Script, Volume};
+use world::{Document, Trouble, World};
+
+const INVOCATION_MS: u64 = 900_000;
+
+fn order(retries: u32, fallback: bool) -> Order {
+    let volume = |id: &str, device: &str| Volume {
+        volume_id: id.to_owned(),
+        device: device.to_owned(),
+        boot: false,
+        size_gib: 1,
+    };
+    Order {
+        run_id: "run-1".to_owned(),
+        policy_id: "policy-1".to_owned(),
+        schedule_name: "Nightly".to_owned(),
+        nominal_time: "2026-01-02T03:04:00Z".to_owned(),
+        instance_id: "i-1".to_owned(),
+        volumes: vec![volume("vol-a", "/dev/sdf"), volume("vol-b", "/dev/sdg")],
+        left_out: vec![],
+        exclude_boot_volume: true,
+        exclude_data_volume_ids: vec![],
+        copy_tags: false,
+        tags: std::collections::BTreeMap::default(),
+        script: Some(Script {
+            document: "Stillpoint-Filesystem".to_owned(),
+            pre: true,
+            post: true,
+            timeout_secs: 10,
+            retries,
+            fallback,
+            skip: None,
+        }),
+    }
+}
+
+/// Polls until the driver is done or, having died, never will be.
+fn drive_once(world: &World, order: &Order) -> Option<Result<Advance, DriveError>> {
+    let now_ms = world.state.lock().unwrap().now_ms;
+    let limits = Limits { dead_at_ms: now_ms + INVOCATION_MS };
+    let mut driver = pin!(advance(world, order.clone(), limits));
+    let mut context = Context::from_waker(Waker::noop());
+    match driver.as_mut().poll(&mut context) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+/// Delivers the message until the run is finished, as the queue would.
+fn deliver(world: &World, order: &Order) -> Run {
+    for _ in 0..6 {
+        match drive_once(world, order) {
+            Some(Ok(Advance::Finished(_) | Advance::AlreadyFinished)) => {
+                let state = world.state.lock().unwrap();
+                return state.ledger[&order.run_id].run.clone();
+            }
+            Some(Ok(Advance::Busy { .. } | Advance::OutOfTime) | Err(_)) | None => {
+                world.state.lock().unwrap().now_ms += INVOCATION_MS + 1;
+            }
+        }
+    }
+    panic!("six deliveries did not finish the run: {:?}", world.state.lock().unwrap().calls);
+}
+
+/// What must be true of every finished run, whatever went wrong on the way.
+fn assert_promises(world: &World, run: &Run, what: &str) {
+    let state = world.state.lock().unwrap();
+    assert_eq!(run.phase, Phase::Done, "{what}");
+    assert!(state.sets.len() <= 1, "{what}: I3, {} sets", state.sets.len());
+    for id in &state.pre_ran {
+        assert!(state.post_ran.contains(id), "{what}: I4, no post-script after {id}");
+    }
+    assert!(!state.finished.is_empty(), "{what}: I6, no event");
+    let first = &state.finished[0];
+    let outcome = |detail: &String| -> serde_json::Value {
+        serde_json::from_str::<serde_json::Value>(detail).unwrap()["outcome"].clone()
+    };
+    assert!(state.finished.iter().all(|one| outcome(one) == outcome(first)), "{what}: I6");
+    let verdict = run.verdict.as_ref().unwrap();
+    if verdict.consistency == Some(Consistency::Application) {
+        let held = state.sets[0].1.as_ref();
+        assert!(held.is_some(), "{what}: I2, application without a hold");
+    }
+    assert_eq!(verdict.consistency.is_some(), state.sets.len() == 1, "{what}");
+    for call in &state.in_window {
+        assert!(
+            matches!(*call, "state" | "create" | "send" | "cancel"),
+            "{what}: {call} in the window"
+        );
+    }
+}
+
+#[test]
+fn a_quiet_night_is_application_consistent() {
+    let world = World::new(Document::Agent);
+    let run = deliver(&world, &order(0, true));
+    assert_promises(&world, &run, "quiet");
+    let verdict = run.verdict.unwrap();
+    assert_eq!(verdict.outcome, Outcome::Completed);
+    assert_eq!(verdict.consistency, Some(Consistency::Application));
+    assert_eq!(verdict.frozen_ms, Some(7));
+    let state = world.state.lock().unwrap();
+    let expected =
+        ["load", "save", "send", "state", "create", "send", "state", "save", "tag", "tag", "tag"];
+    assert_eq!(state.calls[..expected.len()], expected);
+    assert_eq!(state.tags["snap-0-vol-a"]["stillpoint:consistency"], "application");
+}
+
+#[test]
+fn a_duplicate_delivery_does_nothing() {
+    let world = World::new(Document::Agent);
+    deliver(&world, &order(0, true));
+    let calls = world.state.lock().unwrap().calls.len();
+    let again = drive_once(&world, &order(0, true)).unwrap().unwrap();
+    assert!(matches!(again, Advance::AlreadyFinished));
+    assert_eq!(world.state.lock().unwrap().calls[calls..], ["load"]);
+}
+
+#[test]
+fn a_second_delivery_leaves_a_living_driver_alone() {
+    let world = World::new(Document::Agent).with((4, Trouble::DieBefore));
+    assert!(drive_once(&world, &order(0, true)).is_none());
+    let again = drive_once(&world, &order(0, true)).unwrap().unwrap();
+    assert!(matches!(again, Advance::Busy { .. }));
+    assert!(world.state.lock().unwrap().held.is_some(), "its hold was thawed");
+}
+
+#[test]
+fn every_call_failing_in_every_way_keeps_the_promises() {
+    let documents = [
+        Document::Agent,
+        Document::NoReceipts,
+        Document::PreFails,
+        Document::PreHangs,
+        Document::AutoThaws,
+        Document::PostFails,
+        Document::Garbage,
+    ];
+    let troubles = [
+        Trouble::DieBefore,
+        Trouble::DieAfter,
+        Trouble::Refuse,
+        Trouble::Throttle,
+        Trouble::LoseReply,
+    ];
+    let mut outcomes = std::collections::BTreeSet::new();
+    for document in documents {
+        for (retries, fallback) in [(0, true), (1, true), (0, false)] {
+            let order = order(retries, fallback);
+            let calm = World::new(document);
+            deliver(&calm, &order);
+            // A hanging script is polled hundreds of times; each poll is like the others.
+            let calls = calm.state.lock().unwrap().calls.len().min(40);
+            for at in 0..calls {
+                for trouble in troubles {
+                    let what = format!("{document:?} {retries} {fallback}: {trouble:?} at {at}");
+                    let world = World::new(document).with((at, trouble));
+                    let run = deliver(&world, &order);
+                    assert_promises(&world, &run, &what);
+                    let verdict = run.verdict.unwrap();
+                    let code = verdict.cause.map(|cause| cause.code.as_str());
+                    outcomes.insert((verdict.outcome.as_str(), code));
+                }
+            }
+        }
+    }
+    // The sweep is worth nothing if it never leaves the quiet path.
+    for code in ["SP3002", "SP3003", "SP3004", "SP3005", "SP3006", "SP3008", "SP3009", "SP3011"] {
+        assert!(outcomes.iter().any(|(_, one)| *one == Some(code)), "{code} was never reached");
+    }
+    assert!(outcomes.contains(&("failed", Some("SP3002"))), "{outcomes:?}");
+    assert!(outcomes.contains(&("completed", None)), "{outcomes:?}");
+}
+
+#[test]
+fn a_lost_reply_is_adopted_and_never_called_application() {
+    let world = World::new(Document::Agent).with((4, Trouble::LoseReply));
+    let run = deliver(&world, &order(3, true));
+    assert_promises(&world, &run, "lost reply");
+    let verdict = run.verdict.unwrap();
+    assert_eq!(verdict.consistency, Some(Consistency::Crash));
+    assert_eq!(verdict.cause.unwrap().code.as_str(), "SP3011");
+}
+
+#[test]
+fn throttled_inside_the_window_is_released_before_it_is_tried_again() {
+    let world = World::new(Document::Agent).with((4, Trouble::Throttle));
+    let run = deliver(&world, &order(1, true));
+    assert_promises(&world, &run, "throttled");
+    assert_eq!(run.attempt, 2);
+    assert_eq!(run.verdict.unwrap().consistency, Some(Consistency::Application));
+}
+
+#[test]
+fn a_vanished_instance_is_a_readable_failure() {
+    let mut world = World::new(Document::Agent);
+    world.instance_exists = false;
+    let run = deliver(&world, &order(0, true));
+    assert_promises(&world, &run, "vanished");
+    let verdict = run.verdict.unwrap();
+    assert_eq!(verdict.outcome, Outcome::Failed);
+    let cause = verdict.cause.unwrap();
+    assert_eq!(cause.code.as_str(), "SP3016");
+    assert!(cause.text.contains("InvalidInstanceID.NotFound"), "{cause}");
+}
+
+#[test]
+fn an_attempt_that_does_not_fit_is_not_begun() {
+    let world = World::new(Document::Agent);
+    let limits = Limits { dead_at_ms: world.state.lock().unwrap().now_ms + 60_000 };
+    let mut driver = pin!(advance(&world, order(0, true), limits));
+    let mut context = Context::from_waker(Waker::noop());
+    let Poll::Ready(Ok(Advance::OutOfTime)) = driver.as_mut().poll(&mut context) else {
+        panic!("it was begun");
+    };
+    assert!(world.state.lock().unwrap().pre_ran.is_empty());
+    let run = deliver(&world, &order(0, true));
+    assert_eq!(run.attempt, 1, "the attempt that was not begun was counted");
+    assert_eq!(run.verdict.unwrap().consistency, Some(Consistency::Application));
+}

@@ -1,0 +1,309 @@
+//! A world that keeps its state: one instance with an agent, SSM, EC2, a bus and a
+//! ledger, all in memory, with virtual time. It knows what really happened, so that a
+//! run's claims can be held against it.
+//!
+//! Every call from the drive is counted. `plan` says for one of them what goes wrong:
+//! the driver dies before or after the effect, or the answer is an error.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use stillpoint_drive::outside::{
+    Bus, Clock, CommandState, Commands, Fault, FaultKind, Ledger, Progress, Recorded, SaveFault,
+    SendCommand, Snapshots,
+};
+use stillpoint_run::{Order, Run, SnapshotSet, SnapshotTaken};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    DieBefore,
+    DieAfter,
+    Refuse,
+    Throttle,
+    LoseReply,
+}
+
+/// What the instance's document does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Document {
+    Agent,
+    NoReceipts,
+    PreFails,
+    PreHangs,
+    AutoThaws,
+    PostFails,
+    Garbage,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) now_ms: u64,
+    pub(crate) calls: Vec<&'static str>,
+    pub(crate) held: Option<String>,
+    held_since_ms: u64,
+    auto_thawed: Vec<String>,
+    pub(crate) pre_ran: Vec<String>,
+    pub(crate) post_ran: Vec<String>,
+    /// Each set with the execution id that was held around its creation, if one was.
+    pub(crate) sets: Vec<(SnapshotSet, Option<String>)>,
+    pub(crate) finished: Vec<String>,
+    pub(crate) tags: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) ledger: BTreeMap<String, Recorded>,
+    /// The calls that were made between a freeze and its post-script.
+    pub(crate) in_window: Vec<&'static str>,
+    commands: BTreeMap<String, CommandState>,
+    released: Vec<String>,
+}
+
+pub(crate) struct World {
+    pub(crate) state: Mutex<State>,
+    pub(crate) document: Document,
+    pub(crate) instance_exists: bool,
+    pub(crate) plan: Option<(usize, Trouble)>,
+}
+
+impl World {
+    pub(crate) fn new(document: Document) -> Self {
+        let state = State { now_ms: 1_800_000_000_000, ..State::default() };
+        Self { state: Mutex::new(state), document, instance_exists: true, plan: None }
+    }
+
+    pub(crate) fn with(mut self, plan: (usize, Trouble)) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
+    /// Counts a call, lets its effect happen as planned, and answers.
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        effect: impl FnOnce(&mut State) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let trouble = {
+            let mut state = self.state.lock().unwrap();
+            state.auto_thaw();
+            state.calls.push(name);
+            if state.held.as_ref().is_some_and(|held| !state.post_ran.contains(held)) {
+                state.in_window.push(name);
+            }
+            let index = state.calls.len() - 1;
+            self.plan.filter(|(at, _)| *at == index).map(|(_, trouble)| trouble)
+        };
+        match trouble {
+            Some(Trouble::DieBefore) => std::future::pending().await,
+            Some(Trouble::Refuse) => return Err(fault(FaultKind::Refused, "AccessDenied")),
+            Some(Trouble::Throttle) => return Err(fault(FaultKind::Retry, "Throttling")),
+            Some(Trouble::DieAfter | Trouble::LoseReply) | None => {}
+        }
+        let answer = effect(&mut self.state.lock().unwrap());
+        match trouble {
+            Some(Trouble::DieAfter) => std::future::pending().await,
+            Some(Trouble::LoseReply) => Err(fault(FaultKind::Unknown, "ConnectionLost")),
+            _ => answer,
+        }
+    }
+}
+
+impl State {
+    /// The agent's own deadline, which nobody has to be alive for.
+    fn auto_thaw(&mut self) {
+        if self.now_ms.saturating_sub(self.held_since_ms) >= DEADLINE_MS {
+            self.auto_thawed.extend(self.held.take());
+        }
+    }
+}
+
+pub(crate) fn fault(kind: FaultKind, code: &str) -> Fault {
+    Fault { kind, code: code.to_owned(), text: "by the test".to_owned() }
+}
+
+impl Clock for World {
+    fn now_ms(&self) -> u64 {
+        self.state.lock().unwrap().now_ms
+    }
+
+    async fn sleep_ms(&self, ms: u64) {
+        self.state.lock().unwrap().now_ms += ms.max(1);
+    }
+}
+
+const DEADLINE_MS: u64 = 60_000;
+const BOOT: &str = "11111111-2222-4333-8444-555555555555";
+
+fn receipt(stage: &str, id: &str, code: u8, state: &str, unbroken: bool) -> String {
+    format!(
+        r#"INFO some line
+{{"stillpoint":1,"stage":"{stage}","executionId":"{id}","code":{code},"state":"{state}",
+"bootId":"{BOOT}","hold":{{"unbroken":{unbroken},"frozenAtMs":5,"frozenMs":7,"deadlineMs":60000}},
+"frozen":[{{"mount":"/data","fs":"ext4","dev":"259:1","volumes":["vol-a","vol-b"]}}]}}"#
+    )
+    .replace("\n\"", "\"")
+}
+
+impl World {
+    fn execute(&self, state: &mut State, stage: &str, id: &str) -> CommandState {
+        let (code, stdout) = match (stage, self.document) {
+            ("pre-script", Document::PreFails) => {
+                state.pre_ran.push(id.to_owned());
+                (201, receipt(stage, id, 201, "failed", false))
+            }
+            ("pre-script", document) => {
+                state.pre_ran.push(id.to_owned());
+                if state.held.as_deref().is_some_and(|held| held != id) {
+                    (204, receipt(stage, id, 204, "already-held", false))
+                } else {
+                    state.held = Some(id.to_owned());
+                    state.held_since_ms = state.now_ms;
+                    match document {
+                        Document::NoReceipts => (0, "INFO done".to_owned()),
+                        Document::Garbage => (0, "{\"stillpoint\":1,\"half".to_owned()),
+                        _ => (0, receipt(stage, id, 0, "held", true)),
+                    }
+                }
+            }
+            (_, document) => {
+                state.post_ran.push(id.to_owned());
+                if document == Document::AutoThaws && state.held.as_deref() == Some(id) {
+                    state.held = None;
+                    (203, receipt(stage, id, 203, "auto-thawed", false))
+                } else if document == Document::PostFails {
+                    (202, receipt(stage, id, 202, "failed", false))
+                } else if state.held.as_deref() == Some(id) {
+                    state.held = None;
+                    state.released.push(id.to_owned());
+                    match document {
+                        Document::NoReceipts | Document::Garbage => (0, "INFO done".to_owned()),
+                        _ => (0, receipt(stage, id, 0, "released", true)),
+                    }
+                } else if state.auto_thawed.iter().any(|thawed| thawed == id) {
+                    (203, receipt(stage, id, 203, "auto-thawed", false))
+                } else if state.released.iter().any(|released| released == id) {
+                    (205, receipt(stage, id, 205, "released", true))
+                } else {
+                    (205, receipt(stage, id, 205, "nothing-held", false))
+                }
+            }
+        };
+        let hangs = stage == "pre-script" && self.document == Document::PreHangs;
+        let progress = match code {
+            _ if hangs => Progress::Running,
+            0 => Progress::Succeeded,
+            _ => Progress::Failed,
+        };
+        let exit_code = Some(code).filter(|_| !hangs);
+        CommandState { progress, details: String::new(), exit_code, stdout, stderr: String::new() }
+    }
+}
+
+impl Commands for World {
+    async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
+        self.call("send", |state| {
+            if !self.instance_exists {
+                return Err(fault(FaultKind::Refused, "InvalidInstanceId"));
+            }
+            let (stage, id) = (&command.parameters["command"], &command.parameters["executionId"]);
+            let end = self.execute(state, stage, id);
+            let command_id = format!("command-{}", state.commands.len());
+            state.commands.insert(command_id.clone(), end);
+            Ok(command_id)
+        })
+        .await
+    }
+
+    async fn state(&self, command_id: &str, _: &str) -> Result<CommandState, Fault> {
+        self.call("state", |state| Ok(state.commands[command_id].clone())).await
+    }
+
+    async fn cancel(&self, _: &str, _: &str) -> Result<(), Fault> {
+        self.call("cancel", |_| Ok(())).await
+    }
+}
+
+impl Snapshots for World {
+    async fn create(
+        &self,
+        order: &Order,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<SnapshotSet, Fault> {
+        self.call("create", |state| {
+            if !self.instance_exists {
+                return Err(fault(FaultKind::Refused, "InvalidInstanceID.NotFound"));
+            }
+            let set = state.sets.len();
+            let taken = order.volumes.iter().map(|volume| SnapshotTaken {
+                snapshot_id: format!("snap-{set}-{}", volume.volume_id),
+                volume_id: volume.volume_id.clone(),
+            });
+            let made = SnapshotSet { snapshots: taken.collect(), adopted: false };
+            for snapshot in &made.snapshots {
+                state.tags.insert(snapshot.snapshot_id.clone(), tags.clone());
+            }
+            let held = state.held.clone();
+            state.sets.push((made.clone(), held));
+            Ok(made)
+        })
+        .await
+    }
+
+    async fn find(&self, run_id: &str) -> Result<Option<SnapshotSet>, Fault> {
+        self.call("find", |state| {
+            let tagged = |set: &SnapshotSet| {
+                let tags = &state.tags[&set.snapshots[0].snapshot_id];
+                tags["stillpoint:run-id"] == run_id
+            };
+            let found = state.sets.iter().find(|(set, _)| tagged(set));
+            Ok(found.map(|(set, _)| SnapshotSet { adopted: true, ..set.clone() }))
+        })
+        .await
+    }
+
+    async fn tag(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Fault> {
+        self.call("tag", |state| {
+            state.tags.entry(id.to_owned()).or_default().extend(tags.clone());
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Bus for World {
+    async fn publish(&self, _: &str, detail: String) -> Result<(), Fault> {
+        self.call("publish", |state| {
+            state.finished.push(detail);
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Ledger for World {
+    async fn load(&self, run_id: &str) -> Result<Option<Recorded>, Fault> {
+        self.call("load", |state| Ok(state.ledger.get(run_id).cloned())).await
+    }
+
+    async fn save(
+        &self,
+        run: &Run,
+        expected: Option<u64>,
+        lease_until_ms: u64,
+    ) -> Result<u64, SaveFault> {
+        // The body goes through the wire, so that what is not written down is lost here too.
+        let body = stillpoint_wire::ledger::write(run).unwrap();
+        let run = stillpoint_wire::ledger::read(&body).unwrap();
+        let answer = self.call("save", |state| {
+            let found = state.ledger.get(&run.order.run_id).map(|one| one.version);
+            if found != expected {
+                return Ok(None);
+            }
+            let version = expected.unwrap_or(0) + 1;
+            let recorded = Recorded { run: run.clone(), version, lease_until_ms };
+            state.ledger.insert(run.order.run_id.clone(), recorded);
+            Ok(Some(version))
+        });
+        match answer.await {
+            Ok(Some(version)) => Ok(version),
+            Ok(None) => Err(SaveFault::Overtaken),
+            Err(fault) => Err(SaveFault::Fault(fault)),
+        }
+    }
+}

@@ -1,0 +1,402 @@
+"""The CloudFormation templates: valid, free of drift, and no wider than the functions need.
+
+That the policies are wide enough is shown where the functions run under them, in the lab.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.template import POLICY, ROOT, TEMPLATE, actions, as_list, load, of_type, statements
+
+TEMPLATE_TEXT = TEMPLATE.read_text()
+STACK = load(TEMPLATE)
+POLICY_STACK = load(POLICY)
+ROLES = of_type(STACK, "AWS::IAM::Role")
+FUNCTIONS = of_type(STACK, "AWS::Lambda::Function")
+QUEUES = of_type(STACK, "AWS::SQS::Queue")
+DOCUMENTS = of_type(STACK, "AWS::SSM::Document")
+
+# What each role calls, and nothing else: an action that is added here needs a caller.
+CALLS = {
+    "PlannerRole": {
+        "ec2:DescribeInstances",
+        "ec2:DescribeVolumes",
+        "ssm:DescribeInstanceInformation",
+        "ssm:GetParameter",
+        "events:PutEvents",
+        "sqs:SendMessage",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
+    "RunnerRole": {
+        "ec2:CreateSnapshots",
+        "ec2:CreateTags",
+        "ec2:DescribeSnapshots",
+        "ssm:SendCommand",
+        "ssm:GetCommandInvocation",
+        "ssm:CancelCommand",
+        "events:PutEvents",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
+    "SchedulerRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
+}
+
+# Statements whose actions have no resource-level permission in IAM, so that "*" is all there is.
+STAR_SIDS = {("PlannerRole", "SeeTargets"), ("RunnerRole", "SeeSnapshotsAndCommands")}
+
+SNAPSHOT_MAKERS = {
+    "ec2:CreateSnapshot",
+    "ec2:CreateSnapshots",
+    "ec2:CopySnapshot",
+    "ec2:CreateImage",
+}
+SNAPSHOT_DELETERS = {
+    "ec2:DeleteSnapshot",
+    "ec2:DeregisterImage",
+    "ec2:DeleteTags",
+    "ec2:ModifySnapshotTier",
+}
+
+
+def sid(role: str, name: str) -> dict[str, Any]:
+    found = [s for s in statements(ROLES[role]) if s.get("Sid") == name]
+    assert len(found) == 1, f"{role} has {len(found)} statements with Sid {name}"
+    return found[0]
+
+
+def grants(allowed: set[str], wanted: set[str]) -> set[str]:
+    """Those of the wanted actions that the allowed ones cover, wildcards and case included."""
+    return {w for w in wanted for a in allowed if fnmatchcase(w.lower(), a.lower())}
+
+
+# --- valid ----------------------------------------------------------------------------------------
+
+
+def test_cfn_lint_passes_with_every_rule(tmp_path: Path) -> None:
+    # An empty home and working folder: no .cfnlintrc anywhere can switch a rule off.
+    lint = subprocess.run(
+        [
+            Path(sys.executable).with_name("cfn-lint"),
+            "--include-checks",
+            "I",
+            "--",
+            TEMPLATE,
+            POLICY,
+        ],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (lint.returncode, lint.stdout) == (0, ""), lint.stdout + lint.stderr
+
+
+@pytest.mark.parametrize("path", [TEMPLATE, POLICY], ids=lambda p: p.name)
+def test_templates_are_plain_cloudformation(path: Path) -> None:
+    template = load(path)
+    assert "Transform" not in template
+    assert "cfn-lint" not in path.read_text(), "a rule is ignored"
+    for name, resource in template["Resources"].items():
+        assert not resource["Type"].startswith(("Custom::", "AWS::CloudFormation::")), name
+    for name, parameter in template["Parameters"].items():
+        assert parameter.get("Description"), f"parameter {name} has no description"
+
+
+# --- the documents in the template ----------------------------------------------------------------
+
+
+def test_documents_in_the_template_equal_the_files() -> None:
+    files = {
+        path.stem: yaml.safe_load(path.read_text()) for path in ROOT.glob("ssm-documents/*.yaml")
+    }
+    deployed = {document["Name"]: document["Content"] for document in DOCUMENTS.values()}
+    assert deployed == files
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTS))
+def test_documents_are_deployed_so_that_dlm_may_send_them(name: str) -> None:
+    document = DOCUMENTS[name]
+    assert {"Key": "DLMScriptsAccess", "Value": "true"} in document["Tags"]
+    assert document["DocumentType"] == "Command"
+    assert document["TargetType"] == "/AWS::EC2::Instance"
+    # Without it a changed document with a fixed name fails the stack update.
+    assert document["UpdateMethod"] == "NewVersion"
+
+
+# --- least privilege ------------------------------------------------------------------------------
+
+
+def test_every_role_is_known() -> None:
+    assert set(ROLES) == set(CALLS)
+    assert not [
+        t
+        for t in STACK["Resources"].values()
+        if t["Type"] in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy")
+    ]
+    for name, role in ROLES.items():
+        assert "ManagedPolicyArns" not in role, f"{name}: a managed policy is not ours to bound"
+
+
+def test_functions_have_a_role_each() -> None:
+    roles = [function["Role"]["Fn::GetAtt"] for function in FUNCTIONS.values()]
+    assert len(set(roles)) == len(FUNCTIONS) == 2
+
+
+@pytest.mark.parametrize("role", sorted(CALLS))
+def test_a_role_allows_what_its_caller_calls_and_no_more(role: str) -> None:
+    assert actions(ROLES[role]) == CALLS[role]
+    for statement in statements(ROLES[role]):
+        assert statement["Effect"] == "Allow" and statement.get("Sid"), statement
+        assert not {"NotAction", "NotResource"} & set(statement), statement
+
+
+@pytest.mark.parametrize("role", sorted(CALLS))
+def test_no_function_both_creates_and_deletes_snapshots(role: str) -> None:
+    allowed = actions(ROLES[role])
+    makes, deletes = grants(allowed, SNAPSHOT_MAKERS), grants(allowed, SNAPSHOT_DELETERS)
+    assert not (makes and deletes), f"{role} may {makes} and {deletes}"
+    assert not deletes, f"{role} may {deletes}: nothing in this template deletes"
+
+
+def test_the_mix_test_sees_wildcards() -> None:
+    assert grants({"ec2:*"}, SNAPSHOT_DELETERS) == SNAPSHOT_DELETERS
+    assert grants({"ec2:deletesnap*"}, SNAPSHOT_DELETERS) == {"ec2:DeleteSnapshot"}
+
+
+def test_star_is_used_only_where_iam_offers_nothing_else() -> None:
+    stars = {
+        (role, statement["Sid"])
+        for role in ROLES
+        for statement in statements(ROLES[role])
+        if "*" in as_list(statement["Resource"])
+    }
+    assert stars == STAR_SIDS
+    region = {"StringEquals": {"aws:RequestedRegion": {"Ref": "AWS::Region"}}}
+    for role, name in stars:
+        assert sid(role, name)["Condition"] == region
+        above = TEMPLATE_TEXT[: TEMPLATE_TEXT.index(f"- Sid: {name}\n")].splitlines()[:-1]
+        comment: list[str] = []
+        while above and above[-1].strip().startswith("#"):
+            comment.insert(0, above.pop().strip())
+        assert comment and comment[0].startswith('# "*":'), f"{name} does not say why it needs *"
+
+
+def test_resources_stay_in_this_account_and_region() -> None:
+    for role in ROLES:
+        for statement in statements(ROLES[role]):
+            for resource in as_list(statement["Resource"]):
+                arn = resource.get("Fn::Sub") if isinstance(resource, dict) else None
+                if arn is None:  # "*", checked above, or the ARN of a resource of this template
+                    continue
+                assert arn.startswith("arn:${AWS::Partition}:"), arn
+                assert ":${AWS::Region}:" in arn, arn
+                # Snapshot ARNs carry no account; a document may be shared from another one.
+                if "::snapshot/" not in arn and statement["Sid"] != "SendDocumentsMarkedForDlm":
+                    assert ":${AWS::AccountId}:" in arn, arn
+
+
+def test_a_snapshot_cannot_be_made_without_a_run_id() -> None:
+    making = [
+        s for s in statements(ROLES["RunnerRole"]) if "ec2:CreateSnapshots" in as_list(s["Action"])
+    ]
+    on_snapshots = [s for s in making if "snapshot/" in json.dumps(s["Resource"])]
+    assert [s["Sid"] for s in on_snapshots] == ["CreateSnapshotsWithRunId"]
+    assert on_snapshots[0]["Condition"] == {
+        "StringLike": {"aws:RequestTag/stillpoint:run-id": "?*"}
+    }
+
+
+def test_tags_are_written_only_where_and_as_promised() -> None:
+    tagging = {
+        s["Sid"]: s["Condition"]
+        for s in statements(ROLES["RunnerRole"])
+        if "ec2:CreateTags" in as_list(s["Action"])
+    }
+    named = {"Null": {"aws:TagKeys": "false"}}
+    assert tagging == {
+        "TagSnapshotsAtCreation": {"StringEquals": {"ec2:CreateAction": "CreateSnapshots"}},
+        "TagOwnSnapshots": named
+        | {
+            "StringLike": {"aws:ResourceTag/stillpoint:run-id": "?*"},
+            "ForAllValues:StringLike": {"aws:TagKeys": "stillpoint:*"},
+        },
+        "TagInstancesWithOutcome": named
+        | {
+            "ForAllValues:StringEquals": {
+                "aws:TagKeys": [
+                    "stillpoint:last-outcome",
+                    "stillpoint:last-application-consistent",
+                ]
+            }
+        },
+    }
+
+
+def test_commands_go_only_to_marked_documents_and_willing_instances() -> None:
+    sending = {
+        s["Sid"]: s
+        for s in statements(ROLES["RunnerRole"])
+        if "ssm:SendCommand" in as_list(s["Action"])
+    }
+    assert set(sending) == {"SendOwnDocuments", "SendDocumentsMarkedForDlm", "SendToInstances"}
+    own = sending["SendOwnDocuments"]["Resource"]["Fn::Sub"].rsplit("/", 1)[1]
+    for document in DOCUMENTS.values():
+        assert fnmatchcase(document["Name"], own)
+    marked = sending["SendDocumentsMarkedForDlm"]["Condition"]
+    assert marked == {"StringEquals": {"ssm:resourceTag/DLMScriptsAccess": "true"}}
+    opted_out = sending["SendToInstances"]["Condition"]
+    assert opted_out == {"StringNotEqualsIgnoreCase": {"aws:ResourceTag/DLMScriptsAccess": "false"}}
+
+
+def test_the_scheduler_role_serves_this_groups_schedules_only() -> None:
+    (trust,) = ROLES["SchedulerRole"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"]["StringEquals"] == {
+        "aws:SourceAccount": {"Ref": "AWS::AccountId"},
+        "aws:SourceArn": {"Fn::GetAtt": "Schedules.Arn"},
+    }
+
+
+def test_only_the_rule_may_send_to_its_queues() -> None:
+    (policy,) = of_type(STACK, "AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    arn = {"Fn::GetAtt": "RunRequestedRule.Arn"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": arn}}
+
+
+# --- the way of a run -----------------------------------------------------------------------------
+
+
+def test_functions_are_what_the_binary_expects() -> None:
+    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner"}
+    for name, function in FUNCTIONS.items():
+        assert function["Runtime"] == "provided.al2023", name
+        assert function["Environment"]["Variables"] == {
+            "STILLPOINT_BUS": {"Ref": "Bus"},
+            "STILLPOINT_TABLE": {"Ref": "Ledger"},
+            "STILLPOINT_POLICY_PREFIX": "/stillpoint/policies/",
+        }, name
+        assert function["FunctionName"] == f"stillpoint-{function['Handler']}"
+
+
+def test_a_message_stays_hidden_while_its_runner_may_live() -> None:
+    runs, (source,) = (
+        QUEUES["RunsQueue"],
+        of_type(STACK, "AWS::Lambda::EventSourceMapping").values(),
+    )
+    limit_s = FUNCTIONS["Runner"]["Timeout"]
+    assert runs["VisibilityTimeout"] > limit_s + source["MaximumBatchingWindowInSeconds"]
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # The bound that makes a visibility timeout below six function timeouts safe.
+    assert source["ScalingConfig"]["MaximumConcurrency"] >= 2
+    tries_s = runs["VisibilityTimeout"] * runs["RedrivePolicy"]["maxReceiveCount"]
+    assert tries_s < runs["MessageRetentionPeriod"], "a message would expire before it is given up"
+
+
+def test_what_is_given_up_is_kept_longer_than_what_waits() -> None:
+    dead = {name for name in QUEUES if name.endswith("DeadQueue")}
+    assert dead == {"RunsDeadQueue", "RequestsDeadQueue", "FiringsDeadQueue"}
+    for name in dead:
+        kept_s = QUEUES[name]["MessageRetentionPeriod"]
+        assert kept_s > QUEUES["RunsQueue"]["MessageRetentionPeriod"], name
+    for name, queue in QUEUES.items():
+        assert queue["SqsManagedSseEnabled"] is True, name
+
+
+def test_the_rule_takes_requests_and_nothing_else() -> None:
+    (rule,) = of_type(STACK, "AWS::Events::Rule").values()
+    assert rule["EventPattern"] == {
+        "source": ["stillpoint"],
+        "detail-type": ["Snapshot Run Requested"],
+    }
+    (target,) = rule["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": "RunsQueue.Arn"}
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": "RequestsDeadQueue.Arn"}}
+
+
+def test_the_ledger_is_protected() -> None:
+    ledger = STACK["Resources"]["Ledger"]
+    assert ledger["DeletionPolicy"] == "RetainExceptOnCreate"
+    properties = ledger["Properties"]
+    assert properties["KeySchema"] == [{"AttributeName": "runId", "KeyType": "HASH"}]
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_every_function_has_a_log_group_that_expires() -> None:
+    groups = of_type(STACK, "AWS::Logs::LogGroup")
+    for name, function in FUNCTIONS.items():
+        group = groups[function["LoggingConfig"]["LogGroup"]["Ref"]]
+        assert group["LogGroupName"] == f"/aws/lambda/{function['FunctionName']}", name
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+# --- a policy's stack -----------------------------------------------------------------------------
+
+
+def test_a_policy_imports_only_what_the_stack_exports() -> None:
+    exported = {o["Export"]["Name"] for o in STACK["Outputs"].values() if "Export" in o}
+    imported = set(re.findall(r"!ImportValue (\S+)", POLICY.read_text()))
+    assert imported == exported
+
+
+def test_a_firing_is_the_planners_event() -> None:
+    (schedule,) = of_type(POLICY_STACK, "AWS::Scheduler::Schedule").values()
+    text = schedule["Target"]["Input"]["Fn::Sub"]
+    names = {"PolicyId": "policy-0a1b2c3d", "ScheduleName": "Every night_1-a"}
+    for name, value in names.items():
+        assert re.fullmatch(POLICY_STACK["Parameters"][name]["AllowedPattern"], value)
+        text = text.replace(f"${{{name}}}", value)
+    assert json.loads(text) == {
+        "policyId": "policy-0a1b2c3d",
+        "schedule": "Every night_1-a",
+        "scheduledTime": "<aws.scheduler.scheduled-time>",
+    }
+    assert schedule["ScheduleExpressionTimezone"] == "UTC"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+
+
+@pytest.mark.parametrize("name", ["PolicyId", "ScheduleName"])
+@pytest.mark.parametrize("value", ["", 'a"b', "a\\b", "a\nb", "a${b}", "a/b", "x" * 121])
+def test_no_parameter_can_break_the_firings_json(name: str, value: str) -> None:
+    assert not re.fullmatch(POLICY_STACK["Parameters"][name]["AllowedPattern"], value)
+
+
+@pytest.mark.parametrize(
+    ("value", "legal"),
+    [
+        ("cron(0 3 * * ? *)", True),
+        ("cron(0/30 0-6 ? * MON-FRI *)", True),
+        ("rate(1 hour)", False),
+        ("at(2026-01-02T03:04:05)", False),
+        ("cron(0 3 * *)", False),
+    ],
+)
+def test_a_schedule_expression_is_one_that_dlm_knows(value: str, legal: bool) -> None:
+    pattern = POLICY_STACK["Parameters"]["ScheduleExpression"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is legal
+
+
+def test_the_policy_is_where_the_planner_looks() -> None:
+    (parameter,) = of_type(POLICY_STACK, "AWS::SSM::Parameter").values()
+    assert parameter["Name"] == {"Fn::Sub": "/stillpoint/policies/${PolicyId}"}
+    prefix = FUNCTIONS["Planner"]["Environment"]["Variables"]["STILLPOINT_POLICY_PREFIX"]
+    assert parameter["Name"]["Fn::Sub"].startswith(prefix)
+    readable = sid("PlannerRole", "ReadPolicies")["Resource"]["Fn::Sub"]
+    assert readable.endswith(f":parameter{prefix}*")

@@ -1,0 +1,1 @@
+"""The lab tests itself: what every other test and the demo believe about it."""

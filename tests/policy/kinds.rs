@@ -1,0 +1,149 @@
+//! The kinds of policy that DLM has and this version does not run: each refused by its name.
+
+use serde_json::json;
+
+use super::{changed, check, problems};
+
+#[test]
+fn the_policy_type_is_snapshots() {
+    let path = "/PolicyType";
+    check(&[
+        (path, json!("EBS_SNAPSHOT_MANAGEMENT"), &[]),
+        (
+            path,
+            json!("IMAGE_MANAGEMENT"),
+            &[
+                "PolicyDetails.PolicyType: found \"IMAGE_MANAGEMENT\", allowed EBS_SNAPSHOT_MANAGEMENT \
+            (AMI policies are not run by this version of Stillpoint; take snapshots of the \
+            instances instead, or keep this one in DLM)",
+            ],
+        ),
+        (
+            path,
+            json!("EVENT_BASED_POLICY"),
+            &["PolicyDetails.PolicyType: found \"EVENT_BASED_POLICY\", allowed \
+            EBS_SNAPSHOT_MANAGEMENT (event-based policies are not run by this version of \
+            Stillpoint; keep this one in DLM)"],
+        ),
+        (
+            path,
+            json!("SNAPSHOTS"),
+            &["PolicyDetails.PolicyType: found \"SNAPSHOTS\", allowed EBS_SNAPSHOT_MANAGEMENT"],
+        ),
+    ]);
+    assert_eq!(problems(&changed(&[(path, None)])), [""; 0]);
+}
+
+#[test]
+fn another_kind_of_policy_is_refused_once_and_not_picked_to_pieces() {
+    let event = json!({
+        "PolicyType": "EVENT_BASED_POLICY",
+        "EventSource": {"Type": "MANAGED_CWE", "Parameters": {"EventType": "shareSnapshot",
+            "SnapshotOwner": ["111122223333"], "DescriptionRegex": ".*"}},
+        "Actions": [{"Name": "copy", "CrossRegionCopy": []}]
+    });
+    assert_eq!(problems(&event).len(), 1);
+    let default = json!({
+        "PolicyLanguage": "SIMPLIFIED", "ResourceType": "INSTANCE", "CreateInterval": 1,
+        "RetainInterval": 7, "CopyTags": true, "ExtendDeletion": false
+    });
+    assert_eq!(
+        problems(&default),
+        ["PolicyDetails.PolicyLanguage: found \"SIMPLIFIED\", allowed STANDARD (default policies \
+          are not run by this version of Stillpoint; write a custom policy, or keep this one in \
+          DLM)"]
+    );
+}
+
+#[test]
+fn the_language_is_standard() {
+    let path = "/PolicyLanguage";
+    check(&[
+        (path, json!("STANDARD"), &[]),
+        (
+            path,
+            json!("standard"),
+            &["PolicyDetails.PolicyLanguage: found \"standard\", allowed STANDARD"],
+        ),
+    ]);
+}
+
+#[test]
+fn fields_of_default_policies_are_refused_in_custom_ones() {
+    for (name, value, found) in [
+        ("ResourceType", json!("INSTANCE"), "\"INSTANCE\""),
+        ("CreateInterval", json!(1), "1"),
+        ("RetainInterval", json!(7), "7"),
+        ("CopyTags", json!(true), "true"),
+        ("CrossRegionCopyTargets", json!([{"TargetRegion": "eu-west-1"}]), "a list of 1"),
+        ("ExtendDeletion", json!(false), "false"),
+        ("Exclusions", json!({}), "an object"),
+    ] {
+        let expected = format!(
+            "PolicyDetails.{name}: found {found}, allowed nothing: only default policies \
+             (PolicyLanguage SIMPLIFIED) have it"
+        );
+        assert_eq!(problems(&changed(&[(&format!("/{name}"), Some(value))])), [expected]);
+    }
+}
+
+#[test]
+fn fields_of_event_policies_are_refused_in_custom_ones() {
+    for (name, value, found) in [
+        ("EventSource", json!({"Type": "MANAGED_CWE"}), "an object"),
+        ("Actions", json!([1]), "a list of 1"),
+    ] {
+        let expected = format!(
+            "PolicyDetails.{name}: found {found}, allowed nothing: only event-based policies have \
+             it"
+        );
+        assert_eq!(problems(&changed(&[(&format!("/{name}"), Some(value))])), [expected]);
+    }
+}
+
+#[test]
+fn rules_that_are_not_run_are_refused_by_name() {
+    let copy = json!([{"Target": "eu-west-1", "Encrypted": true}]);
+    let rows = [
+        (
+            "FastRestoreRule",
+            json!({"Count": 1, "AvailabilityZones": ["eu-west-1a"]}),
+            "an object, allowed nothing: fast snapshot restore is not run by this version of \
+          Stillpoint; remove the rule and enable it on the snapshots you need",
+        ),
+        (
+            "CrossRegionCopyRules",
+            copy,
+            "a list of 1, allowed nothing: cross-Region copies are not run by this version of \
+          Stillpoint; remove the rules and copy the completed snapshots with a rule of your own",
+        ),
+        (
+            "ShareRules",
+            json!([{"TargetAccounts": ["111122223333"]}]),
+            "a list of 1, allowed nothing: sharing is not run by this version of Stillpoint; remove \
+          the rules and share the completed snapshots yourself",
+        ),
+        (
+            "DeprecateRule",
+            json!({"Count": 1}),
+            "an object, allowed nothing: only AMI policies have it",
+        ),
+        (
+            "ArchiveRule",
+            json!({"RetainRule": {}}),
+            "an object, allowed nothing: only policies that target volumes have it",
+        ),
+    ];
+    for (name, value, rest) in rows {
+        let found = problems(&changed(&[(&format!("/Schedules/1/{name}"), Some(value))]));
+        assert_eq!(found, [format!("PolicyDetails.Schedules[1].{name}: found {rest}")]);
+    }
+}
+
+#[test]
+fn an_empty_list_of_rules_asks_for_nothing() {
+    for name in ["CrossRegionCopyRules", "ShareRules"] {
+        let path = format!("/Schedules/0/{name}");
+        assert_eq!(problems(&changed(&[(&path, Some(json!([])))])), [""; 0]);
+    }
+}

@@ -1,0 +1,223 @@
+//! CreateRule.Scripts: ranges, defaults, forbidden neighbours, handlers that are not run.
+
+use serde_json::{Value, json};
+
+use super::{base, changed, check, policy, problems};
+
+const SCRIPTS: &str = "/Schedules/0/CreateRule/Scripts";
+const SCRIPT: &str = "PolicyDetails.Schedules[0].CreateRule.Scripts[0]";
+
+fn field(name: &str) -> String {
+    format!("{SCRIPTS}/0/{name}")
+}
+
+/// Each row: a value of the field, and what follows the field's path in the one line, if any.
+fn check_field(name: &str, rows: &[(Value, Option<&str>)]) {
+    for (value, expected) in rows {
+        let found = problems(&changed(&[(&field(name), Some(value.clone()))]));
+        let expected: Vec<String> =
+            expected.iter().map(|rest| format!("{SCRIPT}.{name}{rest}")).collect();
+        assert_eq!(found, expected, "{name} = {value}");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_dlm() {
+    let document = changed(&[(SCRIPTS, Some(json!([{"ExecutionHandler": "Own-Document"}])))]);
+    let policy = policy(&document);
+    let script = policy.schedules[0].script.as_ref().expect("a script");
+    assert_eq!(script.document, "Own-Document");
+    assert_eq!((script.pre, script.post), (true, true));
+    assert_eq!((script.timeout_secs, script.retries, script.fallback), (10, 0, true));
+}
+
+#[test]
+fn there_is_at_most_one_script() {
+    let one = json!({"ExecutionHandler": "Own-Document"});
+    assert_eq!(policy(&changed(&[(SCRIPTS, Some(json!([])))])).schedules[0].script, None);
+    assert_eq!(policy(&changed(&[(SCRIPTS, None)])).schedules[0].script, None);
+    check(&[
+        (
+            SCRIPTS,
+            json!([one, one]),
+            &[
+                "PolicyDetails.Schedules[0].CreateRule.Scripts: found a list of 2, allowed at most 1 \
+            entry",
+            ],
+        ),
+        (
+            SCRIPTS,
+            json!([{}]),
+            &["PolicyDetails.Schedules[0].CreateRule.Scripts[0].ExecutionHandler: found nothing, \
+            allowed the name or ARN of an SSM document"],
+        ),
+        (
+            SCRIPTS,
+            json!([{"ExecutionHandler": "Own-Document", "Timeout": 10}]),
+            &["PolicyDetails.Schedules[0].CreateRule.Scripts[0].Timeout: found an unknown field, \
+            allowed Stages, ExecutionHandlerService, ExecutionHandler, \
+            ExecuteOperationOnScriptFailure, ExecutionTimeout, MaximumRetryCount"],
+        ),
+    ]);
+}
+
+#[test]
+fn numbers_are_whole_and_within_their_ranges() {
+    let refused = |found: &str| format!(": found {found}, allowed 10 to 120 (seconds)");
+    let refused: Vec<String> =
+        ["9", "121", "-1", "60.0", "\"60\"", "1e+20", "18446744073709551615"].map(refused).into();
+    check_field(
+        "ExecutionTimeout",
+        &[
+            (json!(10), None),
+            (json!(120), None),
+            (json!(9), Some(&refused[0])),
+            (json!(121), Some(&refused[1])),
+            (json!(-1), Some(&refused[2])),
+            (json!(60.0), Some(&refused[3])),
+            (json!("60"), Some(&refused[4])),
+            (json!(u64::MAX), Some(&refused[6])),
+        ],
+    );
+    check_field(
+        "MaximumRetryCount",
+        &[
+            (json!(0), None),
+            (json!(3), None),
+            (json!(4), Some(": found 4, allowed 0 to 3 (retries)")),
+            (json!(null), Some(": found null, allowed 0 to 3 (retries)")),
+        ],
+    );
+}
+
+#[test]
+fn stages_are_pre_and_post_each_once() {
+    let stages = |value: Value| {
+        let policy = policy(&changed(&[(&field("Stages"), Some(value))]));
+        let script = policy.schedules[0].script.as_ref().expect("a script");
+        (script.pre, script.post)
+    };
+    assert_eq!(stages(json!(["PRE", "POST"])), (true, true));
+    assert_eq!(stages(json!(["POST", "PRE"])), (true, true));
+    assert_eq!(stages(json!(["PRE"])), (true, false));
+    assert_eq!(stages(json!(["POST"])), (false, true));
+    check_field(
+        "Stages",
+        &[
+            (json!([]), Some(": found an empty list, allowed 1 to 2 entries")),
+            (json!(["PRE", "PRE"]), Some("[1]: found \"PRE\", allowed each stage once")),
+            (json!(["pre"]), Some("[0]: found \"pre\", allowed PRE or POST")),
+            (json!(["PRE", "POST", "PRE"]), Some(": found a list of 3, allowed 1 to 2 entries")),
+        ],
+    );
+}
+
+#[test]
+fn the_setting_for_a_failed_pre_script_goes_with_a_pre_script() {
+    let name = "ExecuteOperationOnScriptFailure";
+    check_field(
+        name,
+        &[
+            (json!(true), None),
+            (json!(false), None),
+            (json!("false"), Some(": found \"false\", allowed true or false")),
+        ],
+    );
+    let mut document = base();
+    document["Schedules"][0]["CreateRule"]["Scripts"][0][name] = json!(true);
+    document["Schedules"][0]["CreateRule"]["Scripts"][0]["Stages"] = json!(["PRE"]);
+    assert_eq!(problems(&document), [""; 0]);
+    document["Schedules"][0]["CreateRule"]["Scripts"][0]["Stages"] = json!(["POST"]);
+    assert_eq!(
+        problems(&document),
+        [format!(
+            "{SCRIPT}.{name}: found true, allowed nothing: it says what happens when the \
+             pre-script fails, and Stages has no PRE"
+        )]
+    );
+}
+
+#[test]
+fn the_handler_is_a_document_that_ssm_can_be_asked_for() {
+    let arn = |length: usize| {
+        let head = "arn:aws:ssm:eu-west-1:111122223333:document/";
+        format!("{head}{}", "x".repeat(length - head.len()))
+    };
+    let refused = |text: &str| {
+        let shown = if text.len() > 80 {
+            format!("\"{}\"... ({} characters)", &text[..80], text.len())
+        } else {
+            format!("{text:?}")
+        };
+        format!(
+            ": found {shown}, allowed 3 to 128 letters, digits and _ - . : / (what SSM takes as a \
+             document's name or ARN)"
+        )
+    };
+    check_field(
+        "ExecutionHandler",
+        &[
+            (json!("abc"), None),
+            (json!("x".repeat(128)), None),
+            (json!(arn(128)), None),
+            (json!(arn(129)), Some(&refused(&arn(129)))),
+            (json!("ab"), Some(&refused("ab"))),
+            (json!("a document"), Some(&refused("a document"))),
+            (json!("Own\nDocument"), Some(&refused("Own\nDocument"))),
+            (json!(["abc"]), Some(": found a list of 1, allowed a string")),
+        ],
+    );
+    check_field(
+        "ExecutionHandlerService",
+        &[
+            (json!("AWS_SYSTEMS_MANAGER"), None),
+            (json!("AWS_LAMBDA"), Some(": found \"AWS_LAMBDA\", allowed AWS_SYSTEMS_MANAGER")),
+        ],
+    );
+}
+
+#[test]
+fn handlers_that_are_not_run_are_refused_by_name() {
+    let name = "AWSSystemsManagerSAP-CreateDLMSnapshotForSAPHANA";
+    let refused = format!(
+        ": found {name:?}, allowed your own SSM document (AWS's SAP HANA document is not run by \
+         this version of Stillpoint; keep this policy in DLM)"
+    );
+    let arn = format!("arn:aws:ssm:eu-west-1:111122223333:document/{name}");
+    let shown = format!("{:?}... ({} characters)", &arn[..80], arn.len());
+    let by_arn = refused.replace(&format!("{name:?}"), &shown);
+    check_field("ExecutionHandler", &[(json!(name), Some(&refused)), (json!(arn), Some(&by_arn))]);
+    let vss = "AWS_VSS_BACKUP\", allowed your own SSM document (VSS snapshots are not made by \
+               this version of Stillpoint; keep this policy in DLM)";
+    let mut document = base();
+    document["Parameters"] = json!({});
+    document["Schedules"][0]["CopyTags"] = json!(false);
+    document["Schedules"][0]["CreateRule"]["Scripts"] =
+        json!([{"ExecutionHandler": "AWS_VSS_BACKUP", "MaximumRetryCount": 1}]);
+    assert_eq!(problems(&document), [format!("{SCRIPT}.ExecutionHandler: found \"{vss}")]);
+}
+
+#[test]
+fn what_dlm_forbids_beside_vss_is_said_as_well() {
+    let mut document = base();
+    document["Schedules"][0]["CreateRule"]["Scripts"] = json!([{
+        "ExecutionHandler": "AWS_VSS_BACKUP",
+        "ExecutionHandlerService": "AWS_SYSTEMS_MANAGER",
+        "Stages": ["PRE", "POST"],
+        "ExecutionTimeout": 60
+    }]);
+    let lines = problems(&document);
+    let paths: Vec<&str> = lines.iter().filter_map(|line| line.split(": found").next()).collect();
+    let script = |name: &str| format!("{SCRIPT}.{name}");
+    assert_eq!(
+        paths,
+        [
+            "PolicyDetails.Schedules[0].CopyTags",
+            &script("ExecutionHandler"),
+            &script("Stages"),
+            &script("ExecutionHandlerService"),
+            &script("ExecutionTimeout"),
+            "PolicyDetails.Parameters.ExcludeDataVolumeTags",
+        ]
+    );
+}

@@ -1,0 +1,155 @@
+"""The account that the scenarios work in: the product's own entrances, and what it left behind.
+
+Everything here is boto3 against the endpoint, as a person or a rule of theirs would do it, but for
+instances and the timeline, which only the lab has. It judges nothing. Used by the scenarios.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from demo.cloud import Cloud
+from scenarios.finished import Finished
+from scenarios.instance import Instance
+
+POLICY_PREFIX = "/stillpoint/policies/"
+# What SQS calls it; long enough for the slowest answer of a test that waits for a queue.
+_QUEUE_WAIT_S = 30.0
+_POLL_S = 0.1
+
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """The planner's refusal: the error that a person sees in the console."""
+
+    def __init__(self, error: Json) -> None:
+        super().__init__(error.get("errorMessage", ""))
+        self.code = str(error.get("errorType", ""))
+        self.text = str(error.get("errorMessage", ""))
+
+
+class Account:
+    """One account with the product in it."""
+
+    def __init__(self, cloud: Cloud, outputs: dict[str, str]) -> None:
+        self.cloud, self.outputs = cloud, outputs
+        self.finished = Finished(cloud.client("events"), cloud.client("sqs"))
+        self.sqs, self.ssm, self.ec2 = (cloud.client(name) for name in ("sqs", "ssm", "ec2"))
+        self.table = cloud.client("dynamodb")
+        self._lambda, self._events = cloud.client("lambda"), cloud.client("events")
+
+    # --- what a person does ---------------------------------------------------------------------
+
+    def put_policy(self, policy_id: str, details: Json) -> None:
+        self.ssm.put_parameter(Name=POLICY_PREFIX + policy_id, Value=json.dumps(details),
+                               Type="String", Overwrite=True)
+
+    def put_document(self, name: str, content: str, marked_for_dlm: bool = True) -> None:
+        tags = [{"Key": "DLMScriptsAccess", "Value": "true"}] if marked_for_dlm else []
+        self.ssm.create_document(Name=name, Content=content, DocumentType="Command",
+                                 DocumentFormat="YAML", Tags=tags)
+
+    def invoke(self, function: str, event: Json) -> tuple[Json, bool]:
+        """The function's answer, and whether it is an error."""
+        answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(event))
+        return json.loads(answer["Payload"].read()), "FunctionError" in answer
+
+    def plan(self, **request: Any) -> Json:
+        """The planner's answer to a request of these fields."""
+        answer, is_error = self.invoke("stillpoint-planner", request)
+        if is_error:
+            raise Refused(answer)
+        return answer
+
+    def run(self, **request: Any) -> Json:
+        """Plans one run, waits until it is finished, and returns the event of that."""
+        (order,) = self.plan(**request)["runs"]
+        return self.finished.of(order["runId"])
+
+    # --- what reaches the runner ----------------------------------------------------------------
+
+    def publish(self, *orders: Json) -> None:
+        """Requests these runs on the bus, in one call."""
+        entries = [{"EventBusName": "stillpoint", "Source": "stillpoint",
+                    "DetailType": "Snapshot Run Requested",
+                    "Detail": json.dumps({"version": 1, "order": order})} for order in orders]
+        answer = self._events.put_events(Entries=entries)
+        assert answer["FailedEntryCount"] == 0, answer
+
+    def queue(self, *bodies: str) -> list[str]:
+        """Puts messages straight into the runner's queue; returns their ids."""
+        entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies)]
+        answer = self.sqs.send_message_batch(QueueUrl=self.outputs["RunsQueueUrl"],
+                                             Entries=entries)
+        assert not answer.get("Failed"), answer
+        return [done["MessageId"] for done in sorted(answer["Successful"], key=lambda d: d["Id"])]
+
+    def redeliver_after(self, seconds: int) -> None:
+        """How long the queue waits before it delivers an unfinished message again."""
+        self.sqs.set_queue_attributes(QueueUrl=self.outputs["RunsQueueUrl"],
+                                      Attributes={"VisibilityTimeout": str(seconds)})
+
+    def messages_left(self, queue: str = "RunsQueueUrl") -> int:
+        """Messages of a queue, those under way included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)
+        return sum(int(found["Attributes"][name]) for name in names)
+
+    def dead_letters(self, queue: str = "RunsDeadQueueUrl") -> list[str]:
+        """Takes what is in a dead-letter queue."""
+        found = self.sqs.receive_message(QueueUrl=self.outputs[queue], MaxNumberOfMessages=10)
+        for message in found.get("Messages", []):
+            self.sqs.delete_message(QueueUrl=self.outputs[queue],
+                                    ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in found.get("Messages", [])]
+
+    # --- what is left behind --------------------------------------------------------------------
+
+    def snapshots(self, run_id: str) -> list[Json]:
+        """The snapshots that carry a run's id, as EC2 shows them, each with `tags` as a dict."""
+        found = self.ec2.describe_snapshots(
+            OwnerIds=["self"], Filters=[{"Name": "tag:stillpoint:run-id", "Values": [run_id]}])
+        return [one | {"tags": {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}}
+                for one in found["Snapshots"]]
+
+    def output(self, event: Json, stage: str, instance_id: str) -> Json:
+        """`aws ssm get-command-invocation` for one stage of a finished run."""
+        return self.ssm.get_command_invocation(CommandId=event[stage]["commandId"],
+                                               InstanceId=instance_id)
+
+    # --- what only the lab has ------------------------------------------------------------------
+
+    def launch(self, name: str, **more: Any) -> Instance:
+        return Instance.launch(self.cloud, name, **more)
+
+    def is_running(self, instance: Instance) -> bool:
+        return instance.id in [one["instanceId"] for one in self.cloud.admin("GET", "instances")]
+
+    def faults(self, **wanted: Any) -> None:
+        self.cloud.admin("POST", "faults", wanted)
+
+    def frozen(self) -> list[Json]:
+        return self.cloud.admin("GET", "frozen")
+
+    def kinds_of_calls(self) -> list[str]:
+        """The whole timeline, as the names of what happened on any instance."""
+        return [entry["event"] for entry in self.cloud.admin("GET", "timeline")]
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = _QUEUE_WAIT_S) -> Any:
+    """Polls until the condition is true and returns what it was; `what` names it if it never is."""
+    give_up = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < give_up, f"not within {seconds:.0f} s: {what}"
+        time.sleep(_POLL_S)
+    return answer
+
+
+def sample(folder: Path, name: str) -> str:
+    """A document from a folder, as it is."""
+    return (folder / name).read_text()

@@ -1,0 +1,173 @@
+"""What never becomes a run: a policy that cannot be, a request that cannot be, a queue message
+that nobody can read. Each ends in one recorded outcome with a readable error and touches nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from scenarios.account import Account, Refused, until
+from scenarios.instance import Instance
+from scenarios.policies import SCHEDULE, document, policy
+
+TIMEOUT_PATH = "PolicyDetails.Schedules[0].CreateRule.Scripts[0].ExecutionTimeout"
+UNKNOWN_PATH = "PolicyDetails.Schedules[0].CreateRule.Scripts[0].ExecutionTimeOut"
+# What the two impossible fields of `impossible` must be told as: path, found, allowed.
+TIMEOUT_LINE = rf"{re.escape(TIMEOUT_PATH)}: found 500, allowed .*10.*120.*seconds"
+UNKNOWN_LINE = rf"{re.escape(UNKNOWN_PATH)}: found .*, allowed .*ExecutionTimeout"
+
+
+@pytest.fixture(scope="module")
+def instance(account: Account) -> Iterator[Instance]:
+    """An instance with a document that would run, had the policy been possible."""
+    account.put_document("Scenario-Quiet", document("echo quiet"))
+    instance = account.launch("refusals")
+    yield instance
+    instance.vanish()
+
+
+def impossible(instance: Instance) -> dict[str, Any]:
+    return policy(instance.target, "Scenario-Quiet", ExecutionTimeout=500, ExecutionTimeOut=30)
+
+
+def assert_names_both_fields(text: str) -> None:
+    assert re.search(TIMEOUT_LINE, text), text
+    assert re.search(UNKNOWN_LINE, text), text
+
+
+def assert_is_refusal(event: dict[str, Any], code: str) -> None:
+    """Everything that a refused occasion's event says, but for its reason."""
+    assert (event["outcome"], event["code"]) == ("failed", code)
+    assert event["consistency"] is None and event["snapshots"] == []
+    assert event["preScript"] is None and event["createSnapshots"] is None
+    assert event["runId"].startswith("refused-")
+
+
+# --- a policy with an impossible field -----------------------------------------------------------
+
+
+def test_a_scheduled_firing_of_an_impossible_policy_is_recorded(
+    account: Account, instance: Instance
+) -> None:
+    account.put_policy("impossible", impossible(instance))
+    firing = {"policyId": "impossible", "schedule": SCHEDULE,
+              "scheduledTime": "2026-01-02T03:30:00Z"}
+    with pytest.raises(Refused) as refused:
+        account.plan(**firing)
+    assert refused.value.code == "SP1003"
+    assert_names_both_fields(refused.value.text)
+    (event,) = account.finished.wait(policyId="impossible", code="SP1003")
+    assert_is_refusal(event, "SP1003")
+    assert event["scheduleName"] == SCHEDULE and event["nominalTime"] == firing["scheduledTime"]
+    assert event["reason"] == refused.value.text
+    # Lambda repeats a failed asynchronous invocation: the same occasion has the same id.
+    with pytest.raises(Refused):
+        account.plan(**firing)
+    again = account.finished.wait(2, policyId="impossible", code="SP1003")
+    assert {one["runId"] for one in again} == {event["runId"]}
+    assert instance.timeline() == []
+
+
+def test_a_request_with_an_impossible_policy_is_recorded(
+    account: Account, instance: Instance
+) -> None:
+    with pytest.raises(Refused) as refused:
+        account.plan(policy=impossible(instance), instanceIds=[instance.id])
+    assert refused.value.code == "SP1003"
+    assert_names_both_fields(refused.value.text)
+    (event,) = account.finished.wait(code="SP1003", policyId="")
+    assert_is_refusal(event, "SP1003")
+    assert_names_both_fields(event["reason"])
+    assert event["nominalTime"].startswith("on-demand:")
+    assert instance.timeline() == []
+
+
+def test_a_dry_run_is_refused_without_a_record(account: Account, instance: Instance) -> None:
+    before = len(account.finished.matching())
+    with pytest.raises(Refused) as refused:
+        account.plan(policy=impossible(instance), dryRun=True)
+    assert refused.value.code == "SP1003"
+    assert_names_both_fields(refused.value.text)
+    # Another refusal, sent after it, is the proof that nothing of the first is still to come.
+    with pytest.raises(Refused) as refused:
+        account.plan(policyId="after-the-dry-run")
+    assert refused.value.code == "SP1002" and "after-the-dry-run" in refused.value.text
+    account.finished.wait(policyId="after-the-dry-run", code="SP1002")
+    assert len(account.finished.matching()) == before + 1
+    assert instance.timeline() == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        ({"policyId": "../secrets"}, 'policyId: found "../secrets", allowed'),
+        ({"policyId": "a", "dryrun": True}, "dryrun: found true, allowed policyId,"),
+        ({}, "policyId: found nothing, allowed either policyId or policy"),
+    ],
+)
+def test_a_request_with_a_wrong_field_names_it(
+    account: Account, request_: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        account.plan(**request_)
+    assert refused.value.code == "SP1001"
+    assert line in refused.value.text
+
+
+# --- a queue message that cannot be read ---------------------------------------------------------
+
+
+def test_a_message_that_is_not_json_is_recorded_and_harms_no_other(
+    account: Account, instance: Instance
+) -> None:
+    (order,) = account.plan(policy=policy(instance.target, "Scenario-Quiet"), dryRun=True)["runs"]
+    wrong_type = json.dumps({"detail-type": "Something Else", "detail": {}})
+    bad_id, _, type_id = account.queue("<snapshot>not json</snapshot>", requested(order), wrong_type)
+
+    (event,) = unreadable(account, bad_id)
+    assert_is_refusal(event, "SP2001")
+    assert "not an EventBridge event" in event["reason"]
+    assert "<snapshot>not json</snapshot>" in event["reason"]
+
+    (event,) = unreadable(account, type_id)
+    assert_is_refusal(event, "SP2001")
+    assert 'found "Something Else", allowed "Snapshot Run Requested"' in event["reason"]
+
+    assert account.finished.of(order["runId"])["outcome"] == "completed"
+    assert instance.story() == ["pre-script", "CreateSnapshots", "post-script"]
+    # Nothing waits for another delivery, which would come after 16 minutes: they are gone.
+    until(lambda: account.messages_left() == 0, "the runner's queue is empty")
+    assert account.messages_left("RunsDeadQueueUrl") == 0
+
+
+def test_one_batch_gives_back_only_what_is_not_done(account: Account, instance: Instance) -> None:
+    (order,) = account.plan(policy=policy(instance.target, "Scenario-Quiet"), dryRun=True)["runs"]
+    stuck = order | {"runId": "run-of-an-unreadable-ledger"}
+    account.table.put_item(TableName=account.outputs["LedgerTable"], Item={
+        "runId": {"S": stuck["runId"]}, "version": {"N": "1"}, "leaseUntilMs": {"N": "0"},
+        "body": {"S": "not a run"}})
+    bodies = {"one": "not json", "two": requested(order), "three": requested(stuck)}
+    batch = {"Records": [{"messageId": name, "body": body} for name, body in bodies.items()]}
+    answer, is_error = account.invoke("stillpoint-runner", batch)
+    assert (answer, is_error) == ({"batchItemFailures": [{"itemIdentifier": "three"}]}, False)
+    assert len(unreadable(account, "one")) == 1
+    assert account.finished.of(order["runId"])["outcome"] == "completed"
+
+
+def requested(order: dict[str, Any]) -> str:
+    """The order as EventBridge puts it into the queue."""
+    return json.dumps({"detail-type": "Snapshot Run Requested", "source": "stillpoint",
+                       "detail": {"version": 1, "order": order}})
+
+
+def unreadable(account: Account, message_id: str) -> list[dict[str, Any]]:
+    """The events that name this message, once there is one."""
+    def found() -> list[dict[str, Any]]:
+        return [event for event in account.finished.matching(code="SP2001")
+                if f"message {message_id}:" in event["reason"]]
+    return until(found, f"an event that names message {message_id}")

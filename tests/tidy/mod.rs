@@ -1,0 +1,155 @@
+//! The structure that ARCHITECTURE.md promises, held true: which room may know which,
+//! who names the SDK, how long a file is, and that each code has its page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// No file of the product is longer than this; most are half of it.
+const LINES_MAX: usize = 400;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Every crate of the workspace with the crates that it is built from.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let name = |value: &serde_json::Value| value["name"].as_str().unwrap().to_owned();
+    let normal = |one: &&serde_json::Value| one["kind"].is_null();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let all = package["dependencies"].as_array().unwrap();
+            (name(package), all.iter().filter(normal).map(name).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn the_arrows_between_rooms_are_those_of_the_architecture() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("stillpoint-policy", &[][..]),
+        ("stillpoint-run", &[]),
+        ("stillpoint-telemetry", &[]),
+        ("stillpoint-wire", &["stillpoint-run"]),
+        ("stillpoint-drive", &["stillpoint-run", "stillpoint-wire"]),
+        (
+            "stillpoint-aws",
+            &["stillpoint-drive", "stillpoint-policy", "stillpoint-run", "stillpoint-wire"],
+        ),
+        (
+            "stillpoint-planner",
+            &[
+                "stillpoint-aws",
+                "stillpoint-policy",
+                "stillpoint-run",
+                "stillpoint-telemetry",
+                "stillpoint-wire",
+            ],
+        ),
+        (
+            "stillpoint-runner",
+            &[
+                "stillpoint-aws",
+                "stillpoint-drive",
+                "stillpoint-run",
+                "stillpoint-telemetry",
+                "stillpoint-wire",
+            ],
+        ),
+        (
+            "stillpoint-bootstrap",
+            &["stillpoint-aws", "stillpoint-planner", "stillpoint-runner", "stillpoint-telemetry"],
+        ),
+        ("stillpoint-agent", &["stillpoint-wire"]),
+        ("stillpoint-tests", &[]),
+    ]);
+    for (room, needs) in dependencies() {
+        let allowed = allowed.get(room.as_str());
+        let allowed = allowed.unwrap_or_else(|| panic!("{room} is not in the list of rooms"));
+        let ours: Vec<_> = needs.iter().filter(|one| one.starts_with("stillpoint-")).collect();
+        for need in &ours {
+            assert!(allowed.contains(&need.as_str()), "{room} may not know {need}");
+        }
+        assert_eq!(ours.len(), allowed.len(), "{room}: an arrow in the list is not used");
+    }
+}
+
+#[test]
+fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
+    for (room, needs) in dependencies() {
+        if room != "stillpoint-aws" {
+            let sdk = needs.iter().find(|one| one.starts_with("aws-"));
+            assert_eq!(sdk, None, "{room} names the SDK");
+        }
+        let pure = ["stillpoint-run", "stillpoint-policy", "stillpoint-wire"];
+        if pure.contains(&room.as_str()) {
+            let world = needs.iter().find(|one| matches!(one.as_str(), "tokio" | "libc"));
+            assert_eq!(world, None, "{room} names a world");
+        }
+        if room == "stillpoint-agent" {
+            assert!(!needs.contains("tokio"), "the agent holds without an async runtime");
+        }
+    }
+    for file in sources(&root().join("shared")) {
+        let pure = ["shared/run/", "shared/policy/", "shared/wire/", "shared/drive/"];
+        if !pure.iter().any(|room| file.to_string_lossy().contains(room)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let banned =
+            ["SystemTime", "Instant::now", "Timestamp::now", "std::env", "std::fs", "std::net"];
+        for word in banned {
+            assert!(!text.contains(word), "{} names {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_file_of_the_product_is_a_room_with_more_than_one_job() {
+    for room in ["shared", "functions", "agent"] {
+        for file in sources(&root().join(room)) {
+            let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+            assert!(lines <= LINES_MAX, "{}: {lines} lines", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_code_has_a_page_and_every_page_a_code() {
+    let source = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let text = source("shared/run/src/cause.rs") + &source("shared/telemetry/src/code.rs");
+    let codes: BTreeSet<String> = text
+        .split('"')
+        .filter(|word| word.len() == 6 && word.starts_with("SP"))
+        .map(str::to_owned)
+        .collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    let pages: BTreeSet<String> = std::fs::read_dir(root().join("docs/codes"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
+        .filter(|name| name.starts_with("SP"))
+        .collect();
+    assert_eq!(codes, pages);
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}

@@ -1,4 +1,5 @@
 //! The one test binary; a line for each room.
+mod agent;
 mod drive;
 mod policy;
 mod run;

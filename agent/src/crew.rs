@@ -173,9 +173,9 @@ fn thaw(page: Page, index: usize, file: &File, rank: u8) -> io::Result<()> {
     if !page.change(index, Fs::Frozen, Fs::Thawing(rank)) {
         return Ok(());
     }
-    failpoint::hit("holder.before-thaw");
+    failpoint::hit(if rank == 0 { "holder.before-thaw" } else { "sentinel.before-thaw" });
     let result = sys::thaw(file.as_fd());
-    failpoint::hit("holder.after-thaw");
+    failpoint::hit(if rank == 0 { "holder.after-thaw" } else { "sentinel.after-thaw" });
     match result {
         Ok(()) => page.change(index, Fs::Thawing(rank), Fs::Thawed),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {

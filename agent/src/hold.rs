@@ -75,6 +75,8 @@ pub enum Cause {
     Budget = 12,
     /// An application could not be quiesced.
     Application = 13,
+    /// What is dirty could not be written out in time; nothing was touched.
+    Busy = 14,
 }
 
 /// One hold: where it is, how and why it ended, and on account of which filesystem.
@@ -191,7 +193,7 @@ pub const PHASES: [Phase; 6] = [
 const ENDS: [End; 5] = [End::None, End::Released, End::AutoThawed, End::Broken, End::Failed];
 
 /// Every cause.
-pub const CAUSES: [Cause; 14] = [
+pub const CAUSES: [Cause; 15] = [
     Cause::None,
     Cause::PostScript,
     Cause::Deadline,
@@ -206,4 +208,5 @@ pub const CAUSES: [Cause; 14] = [
     Cause::FreezeStuck,
     Cause::Budget,
     Cause::Application,
+    Cause::Busy,
 ];

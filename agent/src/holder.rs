@@ -134,17 +134,12 @@ impl Holding {
 
     /// From the flush to the decision that the hold ends.
     fn hold(&mut self) {
-        if let Err(why) = self.prepare() {
-            self.job.record.reason = why;
-            self.job.page.apply(Event::Stop(Cause::Application, 0));
-        }
-        failpoint::hit("holder.prepared");
-        self.rcu.on();
-        let frozen = self.job.page.apply(Event::Arm) && self.freeze();
-        self.rcu.off();
-        failpoint::hit("holder.frozen");
-        if frozen && self.job.page.apply(Event::AllFrozen) {
-            self.pump.tell_client(&[to_client::FROZEN]);
+        match self.prepare() {
+            Ok(()) => self.freeze_and_tell(),
+            Err((cause, why)) => {
+                self.job.record.reason = why;
+                self.job.page.apply(Event::Stop(cause, 0));
+            }
         }
         while !self.job.page.hold().is_ending() {
             let now = sys::boottime_ns();
@@ -155,6 +150,17 @@ impl Holding {
             }
             let left = self.job.page.deadline_ns().saturating_sub(now);
             self.pump.turn(BEAT.min(Duration::from_nanos(left)).max(Duration::from_millis(1)));
+        }
+    }
+
+    fn freeze_and_tell(&mut self) {
+        failpoint::hit("holder.prepared");
+        self.rcu.on();
+        let frozen = self.job.page.apply(Event::Arm) && self.freeze();
+        self.rcu.off();
+        failpoint::hit("holder.frozen");
+        if frozen && self.job.page.apply(Event::AllFrozen) {
+            self.pump.tell_client(&[to_client::FROZEN]);
         }
     }
 
@@ -169,24 +175,29 @@ impl Holding {
     }
 
     /// Everything slow: writers are not held yet, and all of it may fail.
-    fn prepare(&mut self) -> Result<(), String> {
-        self.flush()?;
+    fn prepare(&mut self) -> Result<(), (Cause, String)> {
+        let failed = |why| (Cause::Application, why);
+        // Nothing was touched so far: an instance that is this busy is not ready.
+        self.flush().map_err(|why| (Cause::Busy, why))?;
         // The countdown covers the applications' locks as well as the freezes.
         let deadline = sys::boottime_ns() + nanos(self.job.deadline);
         self.job.page.set_deadline_ns(deadline);
         failpoint::hit("holder.armed");
         for at in 0..self.job.apps.len() {
             let budget = self.left().saturating_sub(FREEZE_RESERVE);
-            self.job.apps[at].quiesce(budget)?;
+            self.job.apps[at].quiesce(budget).map_err(failed)?;
         }
         if !self.job.apps.is_empty() {
-            self.flush()?;
+            self.flush().map_err(failed)?;
         }
         self.job.record.applications = self.job.apps.iter().map(|app| app.describe()).collect();
         self.job.record.restore_notes =
             self.job.apps.iter().map(|app| app.restore_note()).collect();
         self.pump.turn(Duration::ZERO);
-        self.job.state.save(&self.job.record).map_err(|error| format!("the record: {error}"))
+        self.job
+            .state
+            .save(&self.job.record)
+            .map_err(|error| failed(format!("the record: {error}")))
     }
 
     fn flush(&self) -> Result<(), String> {

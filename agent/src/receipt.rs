@@ -80,6 +80,7 @@ fn verdict(stage: Stage, hold: Hold, record: &Record, page: Page) -> (u8, HoldSt
         }
         return match (is_pre, hold.cause) {
             (true, Cause::FreezeBusy) => (exit::ALREADY_HELD, HoldState::AlreadyHeld, why),
+            (true, Cause::Busy) => (exit::NOT_READY, HoldState::Refused, why),
             (true, _) => (exit::PRE_FAILED, HoldState::Failed, why),
             (false, _) if stuck.is_empty() => {
                 let why = format!("the pre-script had failed and was rolled back: {why}");
@@ -149,7 +150,9 @@ fn because(hold: Hold, record: &Record, page: Page) -> String {
         Cause::None | Cause::PostScript => String::new(),
         Cause::Deadline => {
             let after = record.deadline_ms;
-            format!("the deadline of {after} ms passed before the post-script came")
+            let before =
+                if hold.end == End::Failed { "all was frozen" } else { "the post-script came" };
+            format!("the deadline of {after} ms passed before {before}")
         }
         Cause::ClientGone => "the pre-script was killed before it had its answer".into(),
         Cause::HolderGone => "the holder process died".into(),
@@ -164,7 +167,7 @@ fn because(hold: Hold, record: &Record, page: Page) -> String {
         Cause::FreezeBusy => format!("{mount} is frozen already, by somebody else"),
         Cause::FreezeStuck => format!("freezing {mount} did not return within the budget"),
         Cause::Budget => "the pre-script's budget ran out".into(),
-        Cause::Application => record.reason.clone(),
+        Cause::Application | Cause::Busy => record.reason.clone(),
     }
 }
 

@@ -95,18 +95,16 @@ impl State {
     /// Why nothing can be remembered there.
     pub fn create() -> Result<Self, String> {
         let wrong = |error: io::Error| format!("{DIR}: {error}");
-        match DirBuilder::new().mode(0o700).create(DIR) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(wrong(error)),
-            _ => {}
+        if !Path::new(DIR).exists() {
+            check_memory("/run")?;
+            DirBuilder::new().recursive(true).mode(0o700).create(DIR).map_err(wrong)?;
         }
         let meta = fs::symlink_metadata(DIR).map_err(wrong)?;
         if !meta.is_dir() || meta.uid() != 0 {
             return Err(format!("{DIR}: it is not a folder that belongs to root"));
         }
         fs::set_permissions(DIR, fs::Permissions::from_mode(0o700)).map_err(wrong)?;
-        if !sys::is_tmpfs(Path::new(DIR)).map_err(wrong)? {
-            return Err(format!("{DIR}: it is not on tmpfs, where no freeze reaches it"));
-        }
+        check_memory(DIR)?;
         Ok(Self { dir: PathBuf::from(DIR) })
     }
 
@@ -203,6 +201,14 @@ impl State {
             let _ = fs::remove_file(self.file(&id, "page"));
             let _ = fs::remove_file(self.file(&id, "json"));
         }
+    }
+}
+
+fn check_memory(folder: &str) -> Result<(), String> {
+    match sys::is_tmpfs(Path::new(folder)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("{folder}: it is not on tmpfs, where no freeze reaches it")),
+        Err(error) => Err(format!("{folder}: {error}")),
     }
 }
 

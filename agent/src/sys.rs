@@ -258,14 +258,21 @@ fn message_socket() -> io::Result<OwnedFd> {
     owned(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })
 }
 
-const ADDRESS_LEN: libc::socklen_t = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+/// The length of a kernel structure, as socket calls take it.
+fn len_of<T>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0)
+}
 
 /// Listens at a path, on a socket that keeps message boundaries.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     let (address, socket) = (unix_address(path)?, message_socket()?);
     // SAFETY: the address is live and its length is that of its type.
     unsafe {
-        check(libc::bind(socket.as_raw_fd(), (&raw const address).cast(), ADDRESS_LEN))?;
+        check(libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            len_of::<libc::sockaddr_un>(),
+        ))?;
         check(libc::listen(socket.as_raw_fd(), 8))?;
     }
     Ok(UnixListener::from(socket))
@@ -275,14 +282,20 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     let (address, socket) = (unix_address(path)?, message_socket()?);
     // SAFETY: the address is live and its length is that of its type.
-    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), ADDRESS_LEN) })?;
+    check(unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            len_of::<libc::sockaddr_un>(),
+        )
+    })?;
     Ok(UnixStream::from(socket))
 }
 
 /// The user at the other end, as the kernel knew it when the connection was made.
 pub fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
-    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    let mut len = len_of::<libc::ucred>();
     // SAFETY: pointer and length are those of one live ucred.
     check(unsafe {
         libc::getsockopt(

@@ -53,7 +53,8 @@ impl Bed {
         detach_foreign();
         run("mount", &["-t", "tmpfs", "-o", "mode=755", "run", "/run"]);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let base = std::env::temp_dir().join(format!("stillpoint-bed-{}-{number}", std::process::id()));
+        let base =
+            std::env::temp_dir().join(format!("stillpoint-bed-{}-{number}", std::process::id()));
         fs::create_dir(&base).unwrap();
         run("mount", &["-t", "tmpfs", "-o", "mode=755", "bed", base.to_str().unwrap()]);
         Some(Self { base, mounts: RefCell::default(), watchdog: RefCell::default() })
@@ -93,6 +94,14 @@ impl Bed {
     /// that cannot be frozen or that has its own.
     pub(super) fn watch(&self, point: &Path) {
         self.mounts.borrow_mut().push(point.to_owned());
+    }
+
+    /// The number of the loop device that a mount is on.
+    pub(super) fn device(&self, name: &str) -> String {
+        let table = mountinfo::parse(&fs::read("/proc/thread-self/mountinfo").unwrap());
+        let mount = table.iter().rfind(|mount| mount.point == self.path(name)).unwrap();
+        let rdev = std::os::unix::fs::MetadataExt::rdev(&fs::metadata(&mount.source).unwrap());
+        format!("{}:{}", libc::major(rdev), libc::minor(rdev))
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

@@ -56,7 +56,11 @@ fn scenario_12_every_call_twice_and_with_the_wrong_execution_id() {
 
     let post = bed.agent(&["post-script", "--execution-id", &ours]);
     let repeated = bed.agent(&["post-script", "--execution-id", &ours]);
-    assert_eq!((post.code, post.receipt.clone()), (0, repeated.receipt), "a lost answer is told again");
+    assert_eq!(
+        (post.code, post.receipt.clone()),
+        (0, repeated.receipt),
+        "a lost answer is told again"
+    );
     let third = bed.agent(&["pre-script", "--execution-id", &ours]);
     assert_eq!((third.code, third.receipt.state), (206, HoldState::Refused));
     bed.all_thawed(&["ext4"]);
@@ -68,7 +72,8 @@ fn scenario_12_two_pre_scripts_at_once_make_one_hold() {
     bed.arm();
     for round in 0..5 {
         let ids = [id(2 * round), id(2 * round + 1)];
-        let start = |id: &String| bed.command(&["pre-script", "--execution-id", id]).spawn().unwrap();
+        let start =
+            |id: &String| bed.command(&["pre-script", "--execution-id", id]).spawn().unwrap();
         let both = ids.each_ref().map(start);
         let mut codes = both.map(|child| answer(&child.wait_with_output().unwrap()).code);
         let winner = usize::from(codes[1] == 0);
@@ -127,6 +132,29 @@ fn an_operators_thaw_ends_the_hold_and_the_post_script_is_told() {
     let post = bed.agent(&["post-script", "--execution-id", &id]);
     assert_eq!((post.code, post.receipt.state), (203, HoldState::Broken));
     assert!(post.receipt.reason.contains("operator"), "{}", post.receipt.reason);
+}
+
+#[test]
+fn in_a_pid_namespace_of_its_own() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    let (whole, broken) = (id(1), id(2));
+    // What the shell starts ends with it: the namespace goes when its first process does.
+    let script = format!(
+        "a() {{ \"$0\" \"$@\"; }}; a pre-script --execution-id {whole} && a post-script --execution-id {whole}; \
+         a pre-script --execution-id {broken}; kill -9 \"$(sed 's/.*\"holder\",\"pid\":\\([0-9]*\\).*/\\1/' \
+         /run/stillpoint/run-{broken}.json)\"; a post-script --execution-id {broken}"
+    );
+    let agent = bed.command(&[]).get_program().to_owned();
+    let mut shell = std::process::Command::new("unshare");
+    shell.args(["--pid", "--fork", "--mount-proc", "sh", "-c", &script]).arg(agent);
+    let output = shell.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let find = |line: &str| stillpoint_wire::receipt::find(line).unwrap().unwrap();
+    let receipts: Vec<_> = text.lines().map(find).collect();
+    let codes: Vec<u8> = receipts.iter().map(|receipt| receipt.code).collect();
+    assert_eq!(codes, [0, 0, 0, 203], "{text} {}", String::from_utf8_lossy(&output.stderr));
+    assert!(receipts[1].hold.as_ref().unwrap().unbroken);
+    bed.all_thawed(&["ext4", "xfs"]);
 }
 
 #[test]

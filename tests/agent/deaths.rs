@@ -62,7 +62,7 @@ fn scenario_1_holder_and_either_sentinel_at_once() {
         let id = id(u32::try_from(round).unwrap());
         assert_eq!(bed.agent(&["pre-script", "--execution-id", &id]).code, 0);
         let victims = [bed.pids(&id, "holder")[0], bed.pids(&id, "sentinel")[sentinel]];
-        victims.map(|pid| kill(pid, libc::SIGKILL));
+        victims.iter().for_each(|pid| kill(*pid, libc::SIGKILL));
         for name in BOTH {
             bed.thawed_after(name, Duration::from_secs(1));
         }
@@ -125,7 +125,7 @@ fn scenario_15_holder_and_first_sentinel_stopped() {
     let id = id(1);
     assert_eq!(bed.agent(&["pre-script", "--execution-id", &id, "--deadline", "1s"]).code, 0);
     let victims = [bed.pids(&id, "holder")[0], bed.pids(&id, "sentinel")[0]];
-    victims.map(|pid| kill(pid, libc::SIGSTOP));
+    victims.iter().for_each(|pid| kill(*pid, libc::SIGSTOP));
     bed.thawed_after("ext4", Duration::from_millis(2_000));
     bed.thawed_after("xfs", Duration::from_millis(100));
     let post = bed.agent(&["post-script", "--execution-id", &id, "--timeout", "6s"]);
@@ -137,8 +137,8 @@ fn scenario_15_holder_and_first_sentinel_stopped() {
 #[test]
 fn scenario_1_the_holder_dies_at_every_step_of_the_pre_script() {
     let Some(bed) = Bed::with(&BOTH) else { return };
-    let places =
-        ["armed", "prepared", "before-freeze", "after-freeze", "frozen", "ending"].map(|p| format!("holder.{p}"));
+    let places = ["armed", "prepared", "before-freeze", "after-freeze", "frozen", "ending"]
+        .map(|p| format!("holder.{p}"));
     for (round, place) in places.iter().enumerate().take(5) {
         let id = id(u32::try_from(round).unwrap());
         let call = ["pre-script", "--execution-id", &id, "--deadline", "3s"];
@@ -154,7 +154,9 @@ fn scenario_1_the_holder_dies_at_every_step_of_the_pre_script() {
 #[test]
 fn scenario_1_the_holder_dies_at_every_step_of_the_thaw() {
     let Some(bed) = Bed::with(&BOTH) else { return };
-    for (round, place) in ["ending", "before-thaw", "after-thaw", "thawed", "recorded"].iter().enumerate() {
+    for (round, place) in
+        ["ending", "before-thaw", "after-thaw", "thawed", "recorded"].iter().enumerate()
+    {
         let id = id(u32::try_from(round).unwrap());
         let point = format!("holder.{place}=kill");
         let pre = answer(&bed.failing(&point, &["pre-script", "--execution-id", &id]));

@@ -12,5 +12,6 @@ mod pure;
 mod races;
 mod stuck;
 mod targets;
+mod verdicts;
 mod volumes;
 mod watchdog;

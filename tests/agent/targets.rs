@@ -67,7 +67,11 @@ fn scenario_7_an_over_mounted_filesystem_is_reached_elsewhere_or_refused() {
     run("mount", &["-t", "tmpfs", "cover", text(&bed.path("ext4"))]);
     let hidden = bed.agent(&["pre-script", "--execution-id", &id(1)]);
     assert_eq!(hidden.code, 206);
-    assert!(hidden.receipt.reason.contains("another mount lies on top"), "{}", hidden.receipt.reason);
+    assert!(
+        hidden.receipt.reason.contains("another mount lies on top"),
+        "{}",
+        hidden.receipt.reason
+    );
     assert!(!bed.is_frozen("xfs"));
     run("umount", &[text(&bed.path("ext4"))]);
     fs::create_dir(bed.path("side")).unwrap();
@@ -174,4 +178,44 @@ fn nothing_to_freeze_is_not_success() {
     let refused = bed.agent(&["pre-script", "--execution-id", &id(1)]);
     assert_eq!(refused.code, 206);
     assert!(refused.receipt.reason.contains("/: root filesystem"), "{}", refused.receipt.reason);
+}
+
+#[test]
+fn only_filesystems_on_the_named_volumes_are_frozen() {
+    let Some(bed) = Bed::with(&["ext4", "xfs", "btrfs"]) else { return };
+    // In this namespace alone, the loop devices look as EBS volumes do.
+    run("mount", &["-t", "tmpfs", "block", "/sys/dev/block"]);
+    let device = |fs: &str, serial: &str| {
+        let number = bed.device(fs);
+        let folder = Path::new("/sys/dev/block").join(number).join("device");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("serial"), serial).unwrap();
+        fs::write(folder.join("model"), "Amazon Elastic Block Store\n").unwrap();
+    };
+    device("ext4", "vol0000000000000000a\n");
+    device("xfs", "vol0000000000000000b\n");
+    let call = |number: u32, volumes: &str| {
+        let id = id(number);
+        let mut words = vec!["pre-script", "--execution-id", &id];
+        if !volumes.is_empty() {
+            words.extend(["--volumes", volumes]);
+        }
+        let pre = bed.agent(&words);
+        let frozen = ["ext4", "xfs", "btrfs"].map(|name| bed.is_frozen(name));
+        bed.agent(&["post-script", "--execution-id", &id]);
+        (pre, frozen)
+    };
+    let (one, frozen) = call(1, "vol-0000000000000000b,vol-0000000000000000c");
+    assert_eq!((one.code, frozen), (0, [false, true, false]), "{one:?}");
+    assert_eq!(one.receipt.frozen[0].volumes, ["vol-0000000000000000b"]);
+    let why = |name: &str| {
+        let mount = bed.path(name);
+        one.receipt.left_out.iter().find(|out| out.mount == text(&mount)).unwrap().why.clone()
+    };
+    assert!(why("ext4").contains("vol-0000000000000000a"), "{}", why("ext4"));
+    assert!(why("btrfs").contains("cannot be told"), "{}", why("btrfs"));
+    let (all, frozen) = call(2, "");
+    assert_eq!((all.code, frozen), (0, [true, true, true]));
+    let (none, frozen) = call(3, "vol-0000000000000000d");
+    assert_eq!((none.code, frozen), (206, [false, false, false]));
 }

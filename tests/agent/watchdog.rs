@@ -43,7 +43,7 @@ fn process() {
     let mounts = setting["mounts"].as_array().unwrap();
     let open = |path: &serde_json::Value| File::open(path.as_str().unwrap()).unwrap();
     let files: Vec<File> = mounts.iter().map(open).collect();
-    eprint!("ready\n");
+    eprintln!("ready");
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -51,7 +51,9 @@ fn process() {
     });
     let _ = receiver.recv_timeout(Duration::from_millis(setting["ms"].as_u64().unwrap()));
     // SAFETY: FITHAW ignores its argument; the files are open.
-    let thawed =
-        files.iter().filter(|file| unsafe { libc::ioctl(file.as_raw_fd(), FITHAW, 0) } == 0).count();
+    let thawed = files
+        .iter()
+        .filter(|file| unsafe { libc::ioctl(file.as_raw_fd(), FITHAW, 0) } == 0)
+        .count();
     std::process::exit(if thawed > 0 { FOUND_FROZEN } else { 0 });
 }

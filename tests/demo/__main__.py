@@ -41,8 +41,12 @@ def options() -> Variant:
     parser.add_argument("--document", type=Path, metavar="FILE",
                         help="SSM document (YAML or JSON) for the first instance")
     given = parser.parse_args()
-    if given.document is not None and not given.document.is_file():
-        parser.error(f"--document {given.document}: no such file")
+    if given.document is not None:
+        # `make demo DOCUMENT=file.yaml` is said in the root of the checkout, and runs in tests/.
+        places = [given.document, ROOT / given.document]
+        given.document = next((place for place in places if place.is_file()), None)
+        if given.document is None:
+            parser.error(f"--document {places[0]}: no such file")
     if given.kill and given.document:
         parser.error("--kill holder needs the agent, --document may not run it: give one of them")
     return Variant(given.kill, given.document)

@@ -132,7 +132,8 @@ def _lanes(rows: list[tuple[str, list[tuple[str, Span]]]], axes: Axes) -> list[s
         for label, span in spans:
             begin = axes.x(span.begin)
             width = max(axes.x(span.end) - begin, 3.0)
-            kind = {"frozen": "bar frozen", CREATE: "bar create"}.get(name, "bar")
+            kind = {"frozen": "bar frozen", "fault": "bar fault",
+                    CREATE: "bar create"}.get(name, "bar")
             words = _bar_words(name, label, span)
             parts.append(f'<rect x="{begin:.1f}" y="{y}" width="{width:.1f}" height="{_LANE}" '
                          f'rx="3" class="{kind}"><title>{escape(words)}</title></rect>')
@@ -144,6 +145,8 @@ def _lanes(rows: list[tuple[str, list[tuple[str, Span]]]], axes: Axes) -> list[s
 
 
 def _bar_words(lane: str, label: str, span: Span) -> str:
+    if lane == "fault":
+        return label
     what = "" if lane in ("frozen", CREATE) else label.replace("SendCommand ", "") + " "
     return f"{what}{span.milliseconds:,.0f} ms"
 

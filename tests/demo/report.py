@@ -21,7 +21,7 @@ _MEANING = {
     "application": "One unbroken hold covered the whole CreateSnapshots call, and the receipt "
                    "proves it.",
     "claimed": "Somebody else's document reported success; nothing proves it.",
-    "crash": "As after a power cut: whole, but nothing was frozen for it.",
+    "crash": "The copy is as after a power cut: nothing was held through the whole call.",
 }
 
 
@@ -50,7 +50,8 @@ def write(path: Path, runs: list[Run], sentence: str, title: str, clock: Clock) 
 {body}
 <footer><p>Times are CLOCK_BOOTTIME. The frozen interval is the agent's own account, the
 latencies are the writers', and CreateSnapshots is as the local cloud saw it: three
-witnesses that know nothing of each other.</p></footer>
+witnesses that know nothing of each other. The table's frozen ms is the longest that one
+filesystem was frozen; the shaded band begins when the last one was.</p></footer>
 </main></body></html>
 """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,7 @@ def _summary(runs: list[Run]) -> str:
                        for name, text in zip(HEAD[1:], shown[1:]))
         rows.append(f'<tr><th scope="row"><a href="#run-{number}">{escape(row[0])}</a></th>'
                     f"{data}</tr>")
-    return (f'<div class="scroll"><table><caption>The three runs</caption>'
+    return (f'<div class="scroll" tabindex="0"><table><caption>The three runs</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>")
 
 
@@ -96,7 +97,7 @@ def _section(run: Run, ident: str, clock: Clock) -> str:
 <h2 id="{ident}-name">{escape(run.plan.name)} {_pill(run.consistency)}
 <small>{escape(run.instance_id)}</small></h2>
 <p>{meaning}{why}</p>{wrong}
-<figure>{figure(run, ident)}
+<figure tabindex="0">{figure(run, ident)}
 <figcaption>{legend}{band}<span class="key cut">CreateSnapshots begins</span>
 <br>Every stroke is one write, from its begin to its end, at the height of its
 latency.</figcaption></figure>
@@ -127,7 +128,7 @@ def _events(run: Run, clock: Clock) -> str:
                          f'<td class="n">{span.begin - run.window.begin:,.0f}</td>'
                          f'<td class="n">{span.milliseconds:,.0f}</td></tr>'))
     body = "".join(row for _, row in sorted(rows))
-    return ('<div class="scroll"><table><caption>Timeline</caption><thead><tr>'
+    return ('<div class="scroll" tabindex="0"><table><caption>Timeline</caption><thead><tr>'
             '<th scope="col">UTC</th><th scope="col">what</th>'
             '<th scope="col" class="n">began after ms</th>'
             '<th scope="col" class="n">took ms</th></tr></thead>'
@@ -151,5 +152,5 @@ def _latencies(run: Run) -> str:
                             "</td></tr>")
     head = "".join(f'<th scope="col"{_numeric(name not in ("writes", "when"))}>{name}</th>'
                    for name in ("writes", "when", "count", "median ms", "99th ms", "longest ms"))
-    return ('<div class="scroll"><table><caption>Latency of the writes</caption>'
+    return ('<div class="scroll" tabindex="0"><table><caption>Latency of the writes</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>")

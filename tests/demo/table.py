@@ -13,6 +13,7 @@ from demo.facts import CREATE, POST, PRE, SEND_POST, SEND_PRE, Run, Span
 HEAD = ("instance", "outcome", "consistency", "frozen ms", "longest write stall ms", "restored",
         "rows checked")
 _RIGHT = {"frozen ms", "longest write stall ms", "rows checked"}
+KILLED = "holder killed"
 _CHART_COLUMNS = 60
 # A run that only calls CreateSnapshots would otherwise look like one that takes for ever.
 _CHART_MS_MIN = 1000.0
@@ -48,10 +49,11 @@ def lanes(run: Run) -> list[tuple[str, list[tuple[str, Span]]]]:
     def present(*names: str) -> list[tuple[str, Span]]:
         return [(name, run.spans[name]) for name in names if name in run.spans]
 
-    freeze = run.freeze
+    freeze, killed = run.freeze, run.holder_killed_at
     frozen = [("frozen", freeze)] if freeze else []
+    fault = [(KILLED, Span(killed, killed))] if killed is not None else []
     return [("SendCommand", present(SEND_PRE, SEND_POST)), ("on the instance", present(PRE, POST)),
-            ("frozen", frozen), ("CreateSnapshots", present(CREATE))]
+            ("frozen", frozen), ("fault", fault), ("CreateSnapshots", present(CREATE))]
 
 
 def timeline(run: Run) -> str:
@@ -68,8 +70,10 @@ def timeline(run: Run) -> str:
         for _, span in spans:
             first = min(int((span.begin - window.begin) * scale), _CHART_COLUMNS - 1)
             last = min(int((span.end - window.begin) * scale), _CHART_COLUMNS - 1)
-            mark = {"frozen": "#", "CreateSnapshots": "S"}.get(name, "=")
+            mark = {"frozen": "#", "fault": "!", "CreateSnapshots": "S"}.get(name, "=")
             row[max(first, 0):last + 1] = mark * (last + 1 - max(first, 0))
-        took = ", ".join(f"{span.milliseconds:,.0f}" for _, span in spans)
-        lines.append(f"  {name:<15} {''.join(row)}  {took} ms")
+        took = ", ".join(f"{span.milliseconds:,.0f}" for _, span in spans) + " ms"
+        if name == "fault":
+            took = KILLED
+        lines.append(f"  {name:<15} {''.join(row)}  {took}")
     return "\n".join(lines)

@@ -79,6 +79,6 @@ def from_event(run: Run, clock: Clock) -> None:
         begin, end = clock.boot_of(part.get("startedAt")), clock.boot_of(part.get("endedAt"))
         if begin is not None and end is not None:
             run.spans[name] = Span(begin, end)
-    begin, end = clock.boot_of(run.event["startedAt"]), clock.boot_of(run.event["endedAt"])
+    begin, end = (clock.boot_of(run.event.get(name)) for name in ("startedAt", "endedAt"))
     if begin is not None and end is not None:
         run.spans[WHOLE] = Span(begin, end)

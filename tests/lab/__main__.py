@@ -11,6 +11,8 @@ import argparse
 import hashlib
 import os
 import shutil
+import signal
+import socket
 import sys
 import tempfile
 import time
@@ -79,6 +81,8 @@ def up(state: Path, port: int, agent: Path) -> int:
     state.mkdir(parents=True, exist_ok=True)
     if left := take_down(state, say):
         return refuse("an earlier lab could not be cleared: " + "; ".join(left))
+    if not port_is_free(port):
+        return refuse(f"port {port} of 127.0.0.1 is in use; choose another one with --port")
     for name in ("tmp", "roots"):
         (state / name).mkdir(exist_ok=True)
     share = (
@@ -106,11 +110,14 @@ def _run(lab: Lab, record: Record) -> int:
         say(f"no stillpoint-agent at {lab.agent_binary}; instances get none until it is built")
     server = Server(lab, record, say)
     started = time.monotonic()
+    # Until the server has handlers of its own, a signal must still reach the clean-up below.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         server.start()
         say(f"started in {time.monotonic() - started:.1f} s")
         server.serve()
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         say(f"{type(error).__name__}: {error}")
         return 1
     finally:
@@ -121,6 +128,20 @@ def _run(lab: Lab, record: Record) -> int:
         for problem in take_down(lab.state, say):
             say(problem)
     return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(f"signal {number} while starting")
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def main() -> int:

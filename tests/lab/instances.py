@@ -298,6 +298,12 @@ class Fleet:
         self._pool.remove_instance(instance_id)
         shutil.rmtree(self._lab.state / "roots" / instance_id, ignore_errors=True)
 
+    def vanish_all(self) -> None:
+        """Terminate every instance, also when one of them resists."""
+        with contextlib.ExitStack() as each:
+            for instance in self.all():
+                each.callback(self.vanish, instance.id)
+
     def frozen(self) -> list[dict[str, Any]]:
         """The volumes of the lab that are frozen now."""
         candidates = [(i, v) for i in self.all() for v in i.volumes if v.mount]

@@ -7,6 +7,7 @@ What AWS answers is the emulator's business; a request of the admin API runs in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -53,21 +54,23 @@ class Server:
     def __init__(self, lab: Lab, record: Record, say: Callable[[str], None]) -> None:
         self._lab, self._record, self._say = lab, record, say
         self._faults, self._timeline = Faults(), Timeline()
-        self._watchdog: Watchdog | None = None
-        self._pool: Pool | None = None
-        self._fleet: Fleet | None = None
+        self._undo = contextlib.ExitStack()
 
     def start(self) -> None:
         """Everything that must exist before the first request."""
         self._say("storage: a btrfs pool for the volumes")
-        self._watchdog = Watchdog()
-        self._record.set("watchdog", self._watchdog.pid)
+        watchdog = Watchdog()
+        self._undo.callback(watchdog.close)
+        self._record.set("watchdog", watchdog.pid)
         self._pool = Pool(self._lab.pool_image, self._lab.pool, self._record)
         self._pool.create()
+        self._undo.callback(self._pool.destroy)
+        self._undo.callback(self._pool.release, None)
         self._say("emulators: ministack with moto's EC2 and SSM documents")
         hooks = _Hooks()
         self._emulator = Emulator(hooks)
-        self._fleet = Fleet(self._lab, self._pool, self._emulator, self._record, self._watchdog)
+        self._fleet = Fleet(self._lab, self._pool, self._emulator, self._record, watchdog)
+        self._undo.callback(self._fleet.vanish_all)
         hooks.snapshots = Snapshots(
             self._pool, self._fleet, self._emulator, self._faults, self._timeline
         )
@@ -110,17 +113,9 @@ class Server:
         self._say(f"ready: {self._lab.endpoint}")
 
     def stop(self) -> None:
-        """Thaw and take apart; whatever fails is left to `down`."""
-        self._fleet.thaw_all()
-        for instance in self._fleet.all():
-            try:
-                self._fleet.vanish(instance.id)
-            except Exception:
-                traceback.print_exc()
-        self._watchdog.close()
+        """Thaw and take apart what was started; whatever fails is left to `down`."""
         try:
-            self._pool.release(None)
-            self._pool.destroy()
+            self._undo.close()
         except Exception:
             traceback.print_exc()
 

@@ -7,9 +7,8 @@ instances and the timeline, which only the lab has. It judges nothing. Used by t
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from demo.cloud import Cloud
@@ -17,9 +16,8 @@ from scenarios.finished import Finished
 from scenarios.instance import Instance
 
 POLICY_PREFIX = "/stillpoint/policies/"
-# What SQS calls it; long enough for the slowest answer of a test that waits for a queue.
-_QUEUE_WAIT_S = 30.0
-_POLL_S = 0.1
+# As infra/template.yaml has it.
+_REDELIVERY_S = 960
 
 Json = dict[str, Any]
 
@@ -89,10 +87,31 @@ class Account:
         assert not answer.get("Failed"), answer
         return [done["MessageId"] for done in sorted(answer["Successful"], key=lambda d: d["Id"])]
 
-    def redeliver_after(self, seconds: int) -> None:
-        """How long the queue waits before it delivers an unfinished message again."""
+    @contextmanager
+    def redelivery_after(self, seconds: int) -> Iterator[None]:
+        """Messages that are taken meanwhile come again after this time if they are not done."""
+        self._visibility(seconds)
+        try:
+            yield
+        finally:
+            self._visibility(_REDELIVERY_S)
+
+    def _visibility(self, seconds: int) -> None:
         self.sqs.set_queue_attributes(QueueUrl=self.outputs["RunsQueueUrl"],
                                       Attributes={"VisibilityTimeout": str(seconds)})
+
+    def spoil_record(self, run_id: str) -> None:
+        """Puts something into the ledger that is no run: nobody can drive that run any more."""
+        self.table.put_item(TableName=self.outputs["LedgerTable"], Item={
+            "runId": {"S": run_id}, "version": {"N": "1"}, "leaseUntilMs": {"N": "0"},
+            "body": {"S": "not a run"}})
+
+    def expire_lease(self, run_id: str) -> None:
+        """As if the time was over in which the last driver of the run may have been alive."""
+        self.table.update_item(
+            TableName=self.outputs["LedgerTable"], Key={"runId": {"S": run_id}},
+            UpdateExpression="SET leaseUntilMs = :past",
+            ExpressionAttributeValues={":past": {"N": "1"}})
 
     def messages_left(self, queue: str = "RunsQueueUrl") -> int:
         """Messages of a queue, those under way included."""
@@ -139,17 +158,3 @@ class Account:
     def kinds_of_calls(self) -> list[str]:
         """The whole timeline, as the names of what happened on any instance."""
         return [entry["event"] for entry in self.cloud.admin("GET", "timeline")]
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = _QUEUE_WAIT_S) -> Any:
-    """Polls until the condition is true and returns what it was; `what` names it if it never is."""
-    give_up = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < give_up, f"not within {seconds:.0f} s: {what}"
-        time.sleep(_POLL_S)
-    return answer
-
-
-def sample(folder: Path, name: str) -> str:
-    """A document from a folder, as it is."""
-    return (folder / name).read_text()

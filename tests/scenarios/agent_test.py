@@ -1,12 +1,14 @@
-"""The product's own documents with the real agent, and AWS's sample document, on real filesystems.
+"""The product's documents with the real agent, and AWS's sample document, on real filesystems.
 
-`application` needs one unbroken hold around CreateSnapshots; everything that breaks it must be seen,
-named, and must leave nothing frozen. The lab's watchdog is armed before the first freeze.
+`application` needs one unbroken hold around CreateSnapshots; what breaks it must be seen, named,
+and must leave nothing frozen. The lab's watchdog is armed before the first freeze.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,18 +18,18 @@ import pytest
 
 from demo.hosts import add_stand_ins
 from demo.postgres import Server
-from scenarios.account import Account, until
+from scenarios.account import Account
+from scenarios.checks import WINDOW, assert_crash, instance_tags, one_set, runners, until
+from scenarios.conftest import Launch
 from scenarios.instance import Instance
 from scenarios.places import FIXTURES
 from scenarios.policies import policy
-from scenarios.scripts_test import crash, instance_tags
 
 # The least that mkfs.xfs takes is 300 MiB.
 TWO_FILESYSTEMS = [
     {"device": "/dev/sdf", "fs": "ext4", "mount": "/data", "size_mib": 64},
     {"device": "/dev/sdg", "fs": "xfs", "mount": "/wal", "size_mib": 320},
 ]
-WINDOW = ["pre-script", "CreateSnapshots", "post-script"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,8 @@ def data_volumes(instance: Instance) -> set[str]:
 def test_two_filesystems_are_application_consistent(account: Account, instance: Instance) -> None:
     before = len(instance.story())
     event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
-    assert (event["outcome"], event["consistency"], event["code"]) == ("completed", "application", "")
+    assert (event["outcome"], event["consistency"]) == ("completed", "application"), event
+    assert (event["code"], event["reason"], event["thawUnconfirmed"]) == ("", "", False)
     assert instance.story()[before:] == WINDOW
 
     pre, post = (receipt(account, event, stage, instance) for stage in ("preScript", "postScript"))
@@ -101,14 +104,10 @@ def test_a_killed_holder_is_crash_and_leaves_nothing_frozen(
 ) -> None:
     last_good = instance_tags(account, instance).get("stillpoint:last-application-consistent")
     account.faults(killHolderBeforeCreateSnapshots=instance.id)
-    try:
-        event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
-    finally:
-        account.faults(killHolderBeforeCreateSnapshots=None)
+    event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
     assert "holder killed" in [entry["event"] for entry in instance.timeline()]
     assert account.frozen() == []
-    crash(event, event["code"])
-    assert event["code"] in ("SP3005", "SP3007"), event
+    assert_crash(event, "SP3007")
     assert "holder" in event["reason"], event["reason"]
     post = receipt(account, event, "postScript", instance)
     assert event["postScript"]["exitCode"] == 203 and post["state"] in ("broken", "auto-thawed")
@@ -122,30 +121,26 @@ def test_a_killed_holder_is_crash_and_leaves_nothing_frozen(
 
 
 def test_a_volume_without_a_frozen_filesystem_pulls_the_set_down(
-    account: Account, agent: None
+    account: Account, agent: None, launch: Launch
 ) -> None:
-    """A raw volume that is in the set and that no agent can freeze."""
-    volumes = [TWO_FILESYSTEMS[0], {"device": "/dev/sdg", "fs": "ext4", "size_mib": 64}]
-    instance = account.launch("raw", volumes=volumes)
-    try:
-        event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
-    finally:
-        instance.vanish()
+    """A volume that is attached and not mounted: it is in the set, and no agent can freeze it."""
+    unmounted = {"device": "/dev/sdg", "fs": "ext4", "size_mib": 64}
+    instance = launch("raw", volumes=[TWO_FILESYSTEMS[0], unmounted])
+    event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
     assert (event["outcome"], event["consistency"]) == ("completed-with-issues", "crash")
     assert event["code"] == "SP3013" and "/dev/sdg" in event["reason"]
     assert {one["device"]: one["consistency"] for one in event["snapshots"]} == {
         "/dev/sdf": "application", "/dev/sdg": "crash"}
 
 
-def test_an_instance_without_anything_to_freeze_is_not_ready(account: Account, agent: None) -> None:
-    instance = account.launch("bare", volumes=[{"device": "/dev/sdf", "fs": "ext4", "size_mib": 64}])
-    try:
-        event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
-        crash(event, "SP3017")
-        assert event["preScript"]["exitCode"] == 206
-        assert "206 (not ready for it): " in event["reason"]
-    finally:
-        instance.vanish()
+def test_an_instance_without_anything_to_freeze_is_not_ready(
+    account: Account, agent: None, launch: Launch
+) -> None:
+    instance = launch("bare", volumes=[{"device": "/dev/sdf", "fs": "ext4", "size_mib": 64}])
+    event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
+    assert_crash(event, "SP3017")
+    assert event["preScript"]["exitCode"] == 206
+    assert "206 (not ready for it): " in event["reason"]
 
 
 def test_an_instance_without_the_agent_says_that_it_is_missing(
@@ -156,7 +151,7 @@ def test_an_instance_without_the_agent_says_that_it_is_missing(
         event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
     finally:
         instance.exec("mv", "/usr/local/bin/elsewhere", "/usr/local/bin/stillpoint-agent")
-    crash(event, "SP3017")
+    assert_crash(event, "SP3017")
     assert "no executable file at /usr/local/bin/stillpoint-agent" in event["reason"]
 
 
@@ -166,10 +161,33 @@ def test_a_lost_reply_under_a_real_hold_is_thawed_before_the_search(
     before = len(instance.story())
     account.faults(loseCreateSnapshotsReply=1)
     event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem"))
-    crash(event, "SP3011")
+    assert_crash(event, "SP3011")
     assert instance.story()[before:] == WINDOW
     assert receipt(account, event, "postScript", instance)["state"] == "released"
     assert len(account.snapshots(event["runId"])) == 2
+
+
+def test_a_hold_whose_runner_died_is_released_by_the_next(
+    account: Account, agent: None, launch: Launch
+) -> None:
+    """The worst moment: the pre-script reaches the instance when nobody waits for it any more."""
+    instance = launch("orphan", volumes=TWO_FILESYSTEMS)
+    account.faults(deliveryDelaySeconds={instance.id: 1.5})
+    (order,) = account.plan(policy=policy(instance.target, "Stillpoint-Filesystem"),
+                            dryRun=True)["runs"]
+    with account.redelivery_after(6):
+        account.publish(order)
+        until(lambda: "pre-script" in instance.story(), "the pre-script is sent")
+        for pid in runners(account.cloud.endpoint):
+            os.kill(pid, signal.SIGKILL)
+        until(account.frozen, "the orphaned pre-script freezes")
+        account.expire_lease(order["runId"])
+        until(lambda: account.frozen() == [], "the next runner's post-script thaws")
+        event = account.finished.of(order["runId"])
+    assert_crash(event, "SP3012")
+    assert instance.story() == ["pre-script", "post-script", "CreateSnapshots"]
+    assert receipt(account, event, "postScript", instance)["state"] == "released"
+    assert len(one_set(account, event)) == 2
 
 
 @pytest.fixture
@@ -197,7 +215,8 @@ def test_postgresql_by_our_own_and_by_awss_document(account: Account, database: 
     assert account.frozen() == []
 
     # AWS's sample expects of a host what an ordinary Debian has and an instance of the lab has not.
-    add_stand_ins(SimpleNamespace(init_pid=database.init_pid, plan=SimpleNamespace(name="database")))
+    plan = SimpleNamespace(name="database")
+    add_stand_ins(SimpleNamespace(init_pid=database.init_pid, plan=plan))
     account.put_document("Sample-PostgreSQL", (FIXTURES / "aws-dlm-postgresql.yaml").read_text())
     before = len(database.story())
     event = account.run(policy=policy(database.target, "Sample-PostgreSQL"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 SCHEDULE = "nightly"
+# What DLM's documents allow as an execution id.
+EXECUTION_ID = "^(None|" + "-".join(f"[a-fA-F0-9]{{{n}}}" for n in (8, 4, 4, 4, 12)) + ")$"
 
 
 def policy(target: str, document: str, **script: Any) -> dict[str, Any]:
@@ -34,7 +36,7 @@ parameters:
   executionId:
     type: String
     default: None
-    allowedPattern: ^(None|[a-fA-F0-9]{{8}}-[a-fA-F0-9]{{4}}-[a-fA-F0-9]{{4}}-[a-fA-F0-9]{{4}}-[a-fA-F0-9]{{12}})$
+    allowedPattern: {EXECUTION_ID}
   command:
     type: String
     default: dry-run

@@ -5,11 +5,11 @@ hang, and who may be sent them. The set is never labelled better than what was p
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
-from scenarios.account import Account, until
+from scenarios.account import Account
+from scenarios.checks import WINDOW, assert_crash, instance_tags, until
 from scenarios.conftest import Launch
 from scenarios.instance import Instance
 from scenarios.policies import document, policy
@@ -46,14 +46,6 @@ fi""",
     account.put_document("Scenario-Unmarked", document(NOTE), marked_for_dlm=False)
 
 
-def crash(event: dict[str, Any], code: str) -> dict[str, Any]:
-    """A set was made, and nobody is told more of it than that."""
-    assert event["code"] == code, event
-    assert (event["outcome"], event["consistency"]) == ("completed-with-issues", "crash")
-    assert {one["consistency"] for one in event["snapshots"]} == {"crash"}
-    return event
-
-
 # --- what a document prints ----------------------------------------------------------------------
 
 
@@ -62,7 +54,7 @@ def test_success_without_a_receipt_is_claimed(account: Account, launch: Launch) 
     event = account.run(policy=policy(instance.target, "Scenario-Fine"))
     assert (event["outcome"], event["consistency"]) == ("completed", "claimed")
     assert event["code"] == "SP3008" and "no receipt" in event["reason"]
-    assert instance.story() == ["pre-script", "CreateSnapshots", "post-script"]
+    assert instance.story() == WINDOW
     (snapshot,) = account.snapshots(event["runId"])
     assert snapshot["tags"]["stillpoint:consistency"] == "claimed"
     assert snapshot["tags"]["stillpoint:reason"] == f"SP3008: {event['reason']}"
@@ -84,11 +76,8 @@ def test_a_broken_receipt_is_crash_and_says_what_is_wrong_with_it(
 ) -> None:
     instance = launch("receipt")
     account.faults(ssmOutput={instance.id: f"thawed\n{output}\n"})
-    try:
-        event = account.run(policy=policy(instance.target, "Scenario-Fine"))
-    finally:
-        account.faults(ssmOutput={})
-    crash(event, "SP3009")
+    event = account.run(policy=policy(instance.target, "Scenario-Fine"))
+    assert_crash(event, "SP3009")
     assert "receipt" in event["reason"] and words in event["reason"]
     (snapshot,) = account.snapshots(event["runId"])
     assert snapshot["tags"]["stillpoint:reason"].startswith("SP3009: the receipt")
@@ -97,10 +86,7 @@ def test_a_broken_receipt_is_crash_and_says_what_is_wrong_with_it(
 def test_plain_text_in_place_of_a_receipt_is_claimed(account: Account, launch: Launch) -> None:
     instance = launch("text")
     account.faults(ssmOutput={instance.id: "all frozen, honestly { not JSON at all"})
-    try:
-        event = account.run(policy=policy(instance.target, "Scenario-Fine"))
-    finally:
-        account.faults(ssmOutput={})
+    event = account.run(policy=policy(instance.target, "Scenario-Fine"))
     assert (event["code"], event["consistency"]) == ("SP3008", "claimed")
 
 
@@ -119,7 +105,7 @@ def test_a_receipt_of_another_execution_proves_nothing(account: Account, launch:
     account.put_document("Scenario-Replays", document(
         f"if [ '{{{{ command }}}}' = pre-script ]; then echo '{pre}'; else echo '{post}'; fi"))
     event = account.run(policy=policy(instance.target, "Scenario-Replays"))
-    crash(event, "SP3007")
+    assert_crash(event, "SP3007")
     assert "do not belong to one hold" in event["reason"]
 
 
@@ -131,7 +117,7 @@ def test_a_failing_pre_script_is_retried_and_released_each_time(
 ) -> None:
     instance = launch("failing")
     event = account.run(policy=policy(instance.target, "Scenario-Fails", MaximumRetryCount=2))
-    crash(event, "SP3002")
+    assert_crash(event, "SP3002")
     assert event["attempts"] == 3
     assert instance.story() == PAIR * 3 + ["CreateSnapshots"]
     assert event["reason"] == ("pre-script exited with 201 (the pre-script failed): "
@@ -167,7 +153,7 @@ def test_a_hanging_pre_script_is_killed_at_its_timeout_and_released(
     # It hangs, with its child, and nobody ends it for now.
     until(lambda: instance.exec("ps", "-eo", "args=").count("sleep 777") >= 2, "it hangs")
     event = account.finished.of(order["runId"])
-    crash(event, "SP3003")
+    assert_crash(event, "SP3003")
     assert "ExecutionTimeout, 10 s" in event["reason"] and "cancelled" in event["reason"]
     assert event["preScript"]["result"] == "timed-out"
     assert event["postScript"]["result"] == "ok"
@@ -187,7 +173,7 @@ def test_a_failing_post_script_is_a_thaw_that_nobody_confirmed(
 ) -> None:
     instance = launch("thaw-fails")
     event = account.run(policy=policy(instance.target, "Scenario-Thaw-Fails", MaximumRetryCount=1))
-    crash(event, "SP3006")
+    assert_crash(event, "SP3006")
     assert event["thawUnconfirmed"] is True
     assert "unfreeze failed: Invalid argument" in event["reason"]
     # The retry repeats the post-script alone: there is a set already.
@@ -201,7 +187,7 @@ def test_a_failing_post_script_is_a_thaw_that_nobody_confirmed(
 def test_an_unmanaged_instance_is_crash_and_not_hidden(account: Account, launch: Launch) -> None:
     instance = launch("unmanaged", managed=False)
     event = account.run(policy=policy(instance.target, "Scenario-Fine", MaximumRetryCount=3))
-    crash(event, "SP3001")
+    assert_crash(event, "SP3001")
     assert "not managed by Systems Manager" in event["reason"]
     assert event["preScript"] is None and event["postScript"] is None
     assert instance.story() == ["CreateSnapshots"]
@@ -221,7 +207,7 @@ def test_a_document_that_is_not_marked_for_dlm_is_refused_by_the_role(
 ) -> None:
     instance = launch("unmarked")
     event = account.run(policy=policy(instance.target, "Scenario-Unmarked"))
-    crash(event, "SP3004")
+    assert_crash(event, "SP3004")
     assert "AccessDenied" in event["reason"] and "ssm:SendCommand" in event["reason"]
     assert event["preScript"]["result"] == "not-sent" and event["preScript"]["commandId"] is None
     assert instance.story() == ["CreateSnapshots"], "nothing was sent, so nothing is released"
@@ -232,7 +218,7 @@ def test_an_instance_that_opted_out_of_scripts_is_not_sent_any(
 ) -> None:
     instance = launch("opted-out", tags={"DLMScriptsAccess": "false"})
     event = account.run(policy=policy(instance.target, "Scenario-Fine"))
-    crash(event, "SP3004")
+    assert_crash(event, "SP3004")
     assert "AccessDenied" in event["reason"]
     assert instance.story() == ["CreateSnapshots"]
 
@@ -240,14 +226,9 @@ def test_an_instance_that_opted_out_of_scripts_is_not_sent_any(
 def test_a_document_that_does_not_exist_is_named(account: Account, launch: Launch) -> None:
     instance = launch("no-document")
     event = account.run(policy=policy(instance.target, "Stillpoint-Missing"))
-    crash(event, "SP3004")
+    assert_crash(event, "SP3004")
     assert "InvalidDocument" in event["reason"]
     assert instance.story() == ["CreateSnapshots"]
-
-
-def instance_tags(account: Account, instance: Instance) -> dict[str, str]:
-    found = account.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [instance.id]}])
-    return {tag["Key"]: tag["Value"] for tag in found["Tags"]}
 
 
 def span(instance: Instance, command_id: str) -> tuple[int, int]:

@@ -5,24 +5,21 @@ lost and throttled calls are settled, and a run that cannot be finished is not l
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scenarios.account import Account, until
+from scenarios.account import Account
+from scenarios.checks import WINDOW, assert_crash, one_set, until
 from scenarios.conftest import Launch
 from scenarios.instance import Instance
 from scenarios.policies import SCHEDULE, document, policy
-from scenarios.scripts_test import crash
 
 TWO_VOLUMES = [
     {"device": "/dev/sdf", "fs": "ext4", "mount": "/data", "size_mib": 64},
     {"device": "/dev/sdg", "fs": "ext4", "mount": "/scratch", "size_mib": 64,
      "tags": {"scratch": "yes"}},
 ]
-WINDOW = ["pre-script", "CreateSnapshots", "post-script"]
 
 
 @pytest.fixture
@@ -33,60 +30,49 @@ def instance(launch: Launch) -> Instance:
 @pytest.fixture(scope="module", autouse=True)
 def documents(account: Account) -> None:
     account.put_document("Scenario-Calm", document("exit 0"))
-    account.put_document("Scenario-Slow", document(
-        "if [ '{{ command }}' = pre-script ]; then sleep 5; fi"))
-
-
-def one_set(account: Account, event: dict[str, Any]) -> list[dict[str, Any]]:
-    """The set of a run, which is all that EC2 has of it, and just what the event names."""
-    found = account.snapshots(event["runId"])
-    assert sorted(one["SnapshotId"] for one in found) == sorted(
-        one["snapshotId"] for one in event["snapshots"])
-    assert len({one["VolumeId"] for one in found}) == len(found), "one snapshot a volume"
-    return found
 
 
 # --- planned is done -----------------------------------------------------------------------------
 
 
-def test_dry_run_returns_what_is_then_done_and_touches_nothing(account: Account) -> None:
-    first = account.launch("planned", volumes=TWO_VOLUMES)
-    second = account.launch("planned-too", managed=False, tags={"backup": first.target})
-    other = account.launch("left-out")
+def test_dry_run_returns_what_is_then_done_and_touches_nothing(
+    account: Account, launch: Launch
+) -> None:
+    first = launch("planned", volumes=TWO_VOLUMES)
+    second = launch("planned-too", managed=False, tags={"backup": first.target})
+    other = launch("not-a-target")
     details = policy(first.target, "Scenario-Calm") | {"Parameters": {
         "ExcludeBootVolume": True, "ExcludeDataVolumeTags": [{"Key": "scratch", "Value": "yes"}]}}
     details["Schedules"][0]["TagsToAdd"] = [{"Key": "owner", "Value": "dba"}]
     account.put_policy("planned", details)
     asked = {"policyId": "planned", "schedule": SCHEDULE,
              "instanceIds": [first.id, second.id, other.id]}
-    try:
-        calls = account.kinds_of_calls()
-        planned = account.plan(**asked, dryRun=True)
-        assert planned["dryRun"] is True
-        assert account.messages_left() == 0, "nothing is requested"
-        assert account.kinds_of_calls() == calls, "nothing is touched"
 
-        done = account.plan(**asked)
-        assert [without_occasion(run) for run in planned["runs"]] == [
-            without_occasion(run) for run in done["runs"]]
-        assert {run["instanceId"] for run in done["runs"]} == {first.id, second.id}
-        (left_out,) = planned["leftOut"]
-        assert left_out["instanceId"] == other.id and "target tags" in left_out["reason"]
+    calls = account.kinds_of_calls()
+    planned = account.plan(**asked, dryRun=True)
+    assert planned["dryRun"] is True
+    assert account.messages_left() == 0, "nothing is requested"
+    assert account.kinds_of_calls() == calls, "nothing is touched"
 
-        for run in done["runs"]:
-            found = one_set(account, account.finished.of(run["runId"]))
-            # What EC2 has is what the order said: these volumes, these tags.
-            assert {one["VolumeId"] for one in found} == {
-                volume["volumeId"] for volume in run["volumes"]}
-            assert all(one["tags"]["owner"] == "dba" for one in found)
-        assert [one["device"] for one in planned["runs"][0]["leftOut"]]
-        # And nothing of the dry run was done later: its runs have no event and no snapshot.
-        for run in planned["runs"]:
-            assert account.finished.matching(runId=run["runId"]) == []
-            assert account.snapshots(run["runId"]) == []
-    finally:
-        for instance in (first, second, other):
-            instance.vanish()
+    done = account.plan(**asked)
+    assert [without_occasion(run) for run in planned["runs"]] == [
+        without_occasion(run) for run in done["runs"]]
+    assert {run["instanceId"] for run in done["runs"]} == {first.id, second.id}
+    (left_out,) = planned["leftOut"]
+    assert left_out["instanceId"] == other.id and "target tags" in left_out["reason"]
+    scratch = next(run for run in planned["runs"] if run["instanceId"] == first.id)["leftOut"]
+    assert {volume["device"] for volume in scratch} == {"/dev/xvda", "/dev/sdg"}
+
+    for run in done["runs"]:
+        found = one_set(account, account.finished.of(run["runId"]))
+        # What EC2 has is what the order said: these volumes, these tags.
+        assert {one["VolumeId"] for one in found} == {
+            volume["volumeId"] for volume in run["volumes"]}
+        assert all(one["tags"]["owner"] == "dba" for one in found)
+    # And nothing of the dry run was done later: its runs have no event and no snapshot.
+    for run in planned["runs"]:
+        assert account.finished.matching(runId=run["runId"]) == []
+        assert account.snapshots(run["runId"]) == []
 
 
 def without_occasion(run: dict[str, Any]) -> dict[str, Any]:
@@ -127,8 +113,7 @@ def test_an_instance_that_nobody_remembers_is_told_as_such(
 
 def test_a_run_that_is_delivered_twice_makes_one_set(account: Account, instance: Instance) -> None:
     (order,) = account.plan(policy=policy(instance.target, "Scenario-Calm"), dryRun=True)["runs"]
-    account.redeliver_after(5)
-    try:
+    with account.redelivery_after(5):
         account.publish(order, order)
         event = account.finished.of(order["runId"])
         # One of the two came too early and comes again; by then there is nothing left to do.
@@ -136,8 +121,6 @@ def test_a_run_that_is_delivered_twice_makes_one_set(account: Account, instance:
         # And once more after the end.
         account.publish(order)
         until(lambda: account.messages_left() == 0, "the third delivery is done")
-    finally:
-        account.redeliver_after(960)
     assert instance.story() == WINDOW
     assert len(one_set(account, event)) == 1
     assert account.finished.of(order["runId"]) == event
@@ -148,61 +131,15 @@ def test_a_run_that_cannot_be_finished_ends_in_the_dead_letter_queue(
     account: Account, instance: Instance
 ) -> None:
     (order,) = account.plan(policy=policy(instance.target, "Scenario-Calm"), dryRun=True)["runs"]
-    # An unreadable record: neither the run nor its outcome can be written down.
-    account.table.put_item(TableName=account.outputs["LedgerTable"], Item={
-        "runId": {"S": order["runId"]}, "version": {"N": "1"}, "leaseUntilMs": {"N": "0"},
-        "body": {"S": "not a run"}})
-    account.redeliver_after(1)
-    try:
+    # Neither the run nor its outcome can be written down.
+    account.spoil_record(order["runId"])
+    with account.redelivery_after(1):
         account.publish(order)
-        letters = until(account.dead_letters, "a dead letter")
-    finally:
-        account.redeliver_after(960)
-    (letter,) = letters
+        (letter,) = until(account.dead_letters, "a dead letter")
     assert json.loads(letter)["detail"]["order"] == order
     assert account.messages_left() == 0
     assert instance.timeline() == [], "without a record nothing is done"
     assert account.finished.matching(runId=order["runId"]) == []
-
-
-def test_a_run_whose_runner_died_is_released_and_finished_by_the_next(
-    account: Account, instance: Instance
-) -> None:
-    (order,) = account.plan(policy=policy(instance.target, "Scenario-Slow"), dryRun=True)["runs"]
-    account.redeliver_after(4)
-    try:
-        account.publish(order)
-        until(lambda: "pre-script" in instance.story(), "the pre-script is sent")
-        for pid in runners(account.cloud.endpoint):
-            os.kill(pid, 9)
-        # The lease says how long the dead one might have lived; nobody waits for that here.
-        account.table.update_item(
-            TableName=account.outputs["LedgerTable"], Key={"runId": {"S": order["runId"]}},
-            UpdateExpression="SET leaseUntilMs = :past",
-            ExpressionAttributeValues={":past": {"N": "1"}})
-        event = account.finished.of(order["runId"])
-    finally:
-        account.redeliver_after(960)
-    crash(event, "SP3012")
-    # What may have been held is released first; only then it is made sure that no set exists.
-    assert instance.story() == ["pre-script", "post-script", "CreateSnapshots"]
-    ids = instance.execution_ids()
-    assert ids[0] == ids[1]
-    assert len(one_set(account, event)) == 1
-
-
-def runners(endpoint: str) -> list[int]:
-    """The processes of this lab that are the function `runner`."""
-    wanted = {b"_HANDLER=runner", f"AWS_ENDPOINT_URL={endpoint}".encode()}
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    assert found, "no runner is running"
-    return found
 
 
 # --- lost and throttled --------------------------------------------------------------------------
@@ -211,7 +148,7 @@ def runners(endpoint: str) -> list[int]:
 def test_a_set_whose_reply_was_lost_is_adopted(account: Account, instance: Instance) -> None:
     account.faults(loseCreateSnapshotsReply=1)
     event = account.run(policy=policy(instance.target, "Scenario-Calm", MaximumRetryCount=2))
-    crash(event, "SP3011")
+    assert_crash(event, "SP3011")
     # Released before anybody searched, and no second call although retries were left.
     assert instance.story() == WINDOW
     assert len(one_set(account, event)) == 1
@@ -236,10 +173,10 @@ def test_a_throttled_create_without_retries_falls_back(
 ) -> None:
     account.faults(throttleCreateSnapshots=2)
     event = account.run(policy=policy(instance.target, "Scenario-Calm"))
-    crash(event, "SP3018")
+    assert_crash(event, "SP3018")
     # Released at once; the repeated call, which waits, comes when nothing is held.
     assert instance.story() == WINDOW + ["CreateSnapshots", "CreateSnapshots"]
-    ended = [one["boottimeMs"] for one in instance.timeline() if one["event"] == "CreateSnapshots end"]
-    begun = [one["boottimeMs"] for one in instance.timeline() if one["event"] == "CreateSnapshots begin"]
+    begun, ended = ([one["boottimeMs"] for one in instance.timeline() if one["event"] == event]
+                    for event in ("CreateSnapshots begin", "CreateSnapshots end"))
     assert begun[2] - ended[1] >= 1_900, "two seconds between the repeats"
     assert len(one_set(account, event)) == 1

@@ -27,7 +27,7 @@ pub struct Cluster {
 /// # Errors
 /// A cluster that runs but cannot be reached, and why.
 pub fn clusters() -> Result<Vec<Cluster>, String> {
-    data_directories().into_iter().map(|data| cluster(data)).collect()
+    data_directories().into_iter().map(cluster).collect()
 }
 
 fn data_directories() -> BTreeSet<PathBuf> {

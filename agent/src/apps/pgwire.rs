@@ -16,6 +16,8 @@ pub type Rows = Vec<Vec<Option<String>>>;
 
 /// Our questions have short answers; a server that sends more is not the one we know.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// The thread makes one system call, in a process that locks all its memory.
+const STACK_BYTES: usize = 64 * 1024;
 const PROTOCOL_3: i32 = 196_608;
 
 /// An open session.
@@ -150,7 +152,7 @@ fn fatal(code: &str) -> bool {
 fn connect_as(socket: &Path, uid: u32, budget: Duration) -> io::Result<UnixStream> {
     let (sender, receiver) = mpsc::channel();
     let path = socket.to_owned();
-    let connecting = thread::Builder::new().spawn(move || {
+    let connecting = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let connected = sys::set_thread_euid(uid).and_then(|()| UnixStream::connect(path));
         // Nobody listens any more after a time-out.
         let _ = sender.send(connected);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from functools import partial
 
 from .harness import LabProcess, error_code
 
@@ -155,13 +156,15 @@ def test_a_document_is_checked_and_filled_in(lab: LabProcess, db: dict) -> None:
     )
     assert seen[-1] == "Success" and answer["ResponseCode"] == 0
     assert "dry-run 0123abcd\n$(id) 'a'\n" in answer["StandardOutputContent"]
-    for parameters in (
+    refused: list[dict[str, list[str]]] = [
         {"executionId": ["; id"]},
         {"command": ["format"]},
         {"other": ["x"]},
         {"command": ["dry-run", "dry-run"]},
-    ):
-        assert error_code(lambda p=parameters: lab.send(db, "Lab-Test", **p)) == "InvalidParameters"
+    ]
+    for parameters in refused:
+        send = partial(lab.send, db, "Lab-Test", **parameters)
+        assert error_code(send) == "InvalidParameters"
     assert error_code(lambda: lab.send(db)) == "InvalidParameters"
     assert error_code(lambda: lab.send(db, "No-Such-Document")) == "InvalidDocument"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
-from .harness import LabProcess, create_snapshots, error_code
+from .harness import TESTS, LabProcess, create_snapshots, error_code
 
 
 def loops_of(state: Path) -> list[str]:
@@ -64,3 +65,12 @@ def test_a_stopped_lab_leaves_nothing(tmp_path: Path) -> None:
         assert list(stopped.state.iterdir()) == []
     finally:
         stopped.down()
+
+
+def test_a_taken_port_is_refused_readably(lab: LabProcess, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "lab", "up", "--state", str(tmp_path / "other")]
+    argv += ["--port", str(lab.port)]
+    done = subprocess.run(argv, cwd=TESTS, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"port {lab.port} of 127.0.0.1 is in use" in done.stderr
+    assert not (tmp_path / "other" / "lab.json").exists()

@@ -183,3 +183,14 @@ def test_ssm_output_can_be_replaced(lab: LabProcess, db: dict) -> None:
     finally:
         lab.admin("POST", "faults", {"ssmOutput": {}})
     assert answer["StandardOutputContent"] == "not a receipt"
+
+
+def test_describe_calls_page(lab: LabProcess, db: dict, files: dict) -> None:
+    ec2 = lab.client("ec2")
+    for _ in range(3):
+        create_snapshots(lab, db)
+    for call, key in (("describe_snapshots", "Snapshots"), ("describe_volumes", "Volumes")):
+        whole = getattr(ec2, call)()[key]
+        pages = list(ec2.get_paginator(call).paginate(PaginationConfig={"PageSize": 5}))
+        assert len(pages) == -(-len(whole) // 5) > 1, call
+        assert [one for page in pages for one in page[key]] == whole

@@ -1,0 +1,184 @@
+//! PostgreSQL with its data on ext4 and its log on xfs, under load, in a bed.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use stillpoint_wire::receipt::HoldState;
+
+use super::bed::{Answer, Bed, id, kill};
+
+const SERVER: &str = "/usr/lib/postgresql/15/bin";
+
+struct Server {
+    postmaster: Option<Child>,
+    data: PathBuf,
+    user: (u32, u32),
+}
+
+fn user() -> Option<(u32, u32)> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let line = passwd.lines().find(|line| line.starts_with("postgres:"))?;
+    let fields: Vec<&str> = line.split(':').collect();
+    Some((fields[2].parse().ok()?, fields[3].parse().ok()?))
+}
+
+impl Server {
+    /// A cluster in `data` with its log in `wal`; `None` where there is no server.
+    fn new(bed: &Bed, data: &str, wal: &str) -> Option<Self> {
+        let Some(user) = user().filter(|_| Path::new(SERVER).join("postgres").exists()) else {
+            eprintln!("skipped: needs PostgreSQL 15 in {SERVER}");
+            return None;
+        };
+        for name in [data, wal] {
+            std::os::unix::fs::chown(bed.path(name), Some(user.0), Some(user.1)).unwrap();
+        }
+        let (data, wal) = (bed.path(data).join("data"), bed.path(wal).join("wal"));
+        let mut server = Self { postmaster: None, data, user };
+        let words = ["-D", server.data.to_str().unwrap(), "-X", wal.to_str().unwrap()];
+        let mut initdb = server.program("initdb");
+        assert!(
+            initdb.args(words).args(["-A", "peer", "--no-sync"]).output().unwrap().status.success()
+        );
+        server.start();
+        Some(server)
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(Path::new(SERVER).join(name));
+        command.uid(self.user.0).gid(self.user.1).current_dir("/").stdin(Stdio::null());
+        command.env("PGHOST", self.data.to_str().unwrap()).env("PGDATABASE", "postgres");
+        command.env("LC_ALL", "C");
+        command
+    }
+
+    fn start(&mut self) {
+        let folder = self.data.to_str().unwrap();
+        let mut postgres = self.program("postgres");
+        postgres.args(["-D", folder, "-k", folder, "-c", "listen_addresses="]);
+        postgres.stdout(Stdio::null()).stderr(Stdio::null());
+        self.postmaster = Some(postgres.spawn().unwrap());
+        let begun = Instant::now();
+        while !self.program("pg_isready").stdout(Stdio::null()).status().unwrap().success() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the server does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends the server as a crash would, and waits for every process of it.
+    fn crash(&mut self) {
+        let Some(mut postmaster) = self.postmaster.take() else { return };
+        // Takes the other processes along at once; one that is dead already has done so.
+        // SAFETY: kill takes two integers; the process is ours and not waited for yet.
+        unsafe { libc::kill(i32::try_from(postmaster.id()).unwrap(), libc::SIGQUIT) };
+        postmaster.wait().unwrap();
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        let output = self.program("psql").args(["-XAtc", sql]).output().unwrap();
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+fn pre(bed: &Bed, id: &str) -> Answer {
+    bed.agent(&[
+        "pre-script",
+        "--execution-id",
+        id,
+        "--application",
+        "postgresql",
+        "--timeout",
+        "20s",
+    ])
+}
+
+#[test]
+fn postgresql_under_load_is_quiesced_held_and_released() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    let Some(server) = Server::new(&bed, "ext4", "xfs") else { return };
+    assert!(
+        server.program("pgbench").args(["-i", "-s", "2", "-q"]).output().unwrap().status.success()
+    );
+    let mut load = server.program("pgbench");
+    load.args(["-c", "4", "-T", "4"]).stdout(Stdio::null()).stderr(Stdio::null());
+    bed.arm();
+    let mut load = load.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let before = server.sql("SELECT pg_current_wal_lsn()");
+    let id = id(1);
+    let answer = pre(&bed, &id);
+    assert_eq!((answer.code, answer.receipt.state), (0, HoldState::Held), "{answer:?}");
+    let app = answer.receipt.applications[0].clone();
+    assert_eq!((app.name.as_str(), app.state.as_str()), ("postgresql", "quiesced"));
+    assert!(app.version.starts_with("15."), "{app:?}");
+    assert!(bed.is_frozen("ext4") && bed.is_frozen("xfs"));
+    let post = bed.agent(&["post-script", "--execution-id", &id]);
+    assert_eq!((post.code, post.receipt.state), (0, HoldState::Released), "{post:?}");
+    assert!(post.receipt.hold.unwrap().unbroken);
+    assert_eq!(post.receipt.applications[0].state, "released");
+    assert!(load.wait().unwrap().success(), "the load went through the hold without an error");
+    let later = server.sql(&format!("SELECT '{}'::pg_lsn > '{before}'::pg_lsn", app.position));
+    assert_eq!(later, "t", "{app:?} {before}");
+    assert_eq!(
+        server
+            .sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'stillpoint%'"),
+        "0"
+    );
+}
+
+#[test]
+fn scenario_18_a_server_that_dies_during_the_hold_breaks_it() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    let Some(mut server) = Server::new(&bed, "ext4", "xfs") else { return };
+    let id = id(1);
+    assert_eq!(pre(&bed, &id).code, 0);
+    // An orderly shutdown would wait for the frozen filesystem first, and be no break.
+    server.postmaster.as_mut().unwrap().kill().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let post = bed.agent(&["post-script", "--execution-id", &id]);
+    assert_eq!((post.code, post.receipt.state), (203, HoldState::Broken), "{post:?}");
+    assert_eq!(post.receipt.applications[0].state, "lost");
+    bed.all_thawed(&["ext4", "xfs"]);
+}
+
+#[test]
+fn a_cluster_that_is_not_wholly_frozen_or_not_durable_is_refused() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    let Some(server) = Server::new(&bed, "ext4", "xfs") else { return };
+    let outside = bed.path("outside");
+    fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::chown(&outside, Some(server.user.0), Some(server.user.1)).unwrap();
+    server.sql(&format!("CREATE TABLESPACE outside LOCATION '{}'", outside.display()));
+    let refused = pre(&bed, &id(1));
+    assert_eq!((refused.code, refused.receipt.state), (206, HoldState::Refused));
+    assert!(
+        refused.receipt.reason.contains(outside.to_str().unwrap()),
+        "{}",
+        refused.receipt.reason
+    );
+    server.sql("DROP TABLESPACE outside");
+    server.sql("ALTER SYSTEM SET full_page_writes = off");
+    server.sql("SELECT pg_reload_conf()");
+    std::thread::sleep(Duration::from_millis(300));
+    let unsafe_setting = pre(&bed, &id(2));
+    assert_eq!(unsafe_setting.code, 206);
+    assert!(unsafe_setting.receipt.reason.contains("full_page_writes"));
+    server.sql("ALTER SYSTEM RESET full_page_writes");
+    server.sql("SELECT pg_reload_conf()");
+    fs::write(server.data.join("pg_hba.conf"), "local all all scram-sha-256\n").unwrap();
+    kill(i32::try_from(server.postmaster.as_ref().unwrap().id()).unwrap(), libc::SIGHUP);
+    std::thread::sleep(Duration::from_millis(300));
+    let password = pre(&bed, &id(3));
+    assert_eq!(password.code, 206);
+    assert!(password.receipt.reason.contains("peer"), "{}", password.receipt.reason);
+    bed.all_thawed(&["ext4", "xfs"]);
+}

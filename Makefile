@@ -9,7 +9,7 @@ CARGO_TEST := cargo test --workspace --locked
 # KILL=holder kills the agent's holder inside the freeze window; DOCUMENT=file.yaml runs the
 # first instance with that SSM document.
 demo: setup build
-	cd tests && ../$(PY) -m demo $(if $(KILL),--kill $(KILL)) $(if $(DOCUMENT),--document $(abspath $(DOCUMENT)))
+	cd tests && exec ../$(PY) -m demo $(if $(KILL),--kill $(KILL)) $(if $(DOCUMENT),--document $(abspath $(DOCUMENT)))
 
 test: setup lint rust-tests lab-tests
 

@@ -24,6 +24,7 @@ fn boottime() -> Duration {
 fn scenario_10_a_post_script_that_races_the_auto_thaw_gets_one_true_answer() {
     let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
     let rounds = rounds();
+    bed.arm_for(Duration::from_secs(60) + Duration::from_secs(2) * rounds);
     let (mut released, mut thawed) = (0, 0);
     for round in 0..rounds {
         let id = id(round);

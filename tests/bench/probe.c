@@ -110,14 +110,14 @@ static void prepare(struct request *r, char *text, const char *cgroup, const cha
         r->fd = agent_socket;
         return;
     }
-    int go[2];
+    int go[2]; /* What follows is "exec:" and the words of a command. */
     if (pipe2(go, O_CLOEXEC)) die("pipe");
     r->pid = fork();
     if (r->pid < 0) die("fork");
     if (!r->pid) {
         char *words[WORDS_MAX + 1] = {0}, byte;
         int count = 0;
-        for (char *word = strtok(text, " "); word && count < WORDS_MAX; word = strtok(NULL, " "))
+        for (char *word = strtok(text + 5, " "); word && count < WORDS_MAX; word = strtok(NULL, " "))
             words[count++] = word;
         setpgid(0, 0);
         int fd = open(cgroup, O_WRONLY | O_CLOEXEC);

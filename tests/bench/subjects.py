@@ -76,6 +76,7 @@ class Stillpoint(Subject):
     def __init__(self, name: str, world: World, groups: Path, application: str) -> None:
         super().__init__(name, world, groups)
         self.application = application
+        self._hidden = False  # whether the agent cannot see the kernel's switch now
 
     def requests(self) -> tuple[str, str]:
         execution = uuid.uuid4()
@@ -86,11 +87,13 @@ class Stillpoint(Subject):
     def before(self) -> None:
         if self.name == NO_RCU:
             self.world.run("mount", "--bind", "/dev/null", RCU_SWITCH)
+            self._hidden = True
 
     def after(self) -> None:
         super().after()
-        if self.name == NO_RCU:
+        if self._hidden:
             self.world.run("umount", RCU_SWITCH)
+            self._hidden = False
 
 
 class AwsSample(Subject):

@@ -70,7 +70,7 @@ def _once(world: World, subject: Subject, load: Load, forks: Forks, probe: str
           ) -> dict[str, float]:
     world.verify()
     # Other filesystems' dirty pages would be in the way of the sample's global sync.
-    subprocess.run(["sync"], check=False)
+    subprocess.run(["sync", "-f", "/"], check=False)
     pre, post = subject.requests()
     subject.before()
     watchdog = Watchdog(world, probe, SPARE_SECONDS + 3 * load.dirty_mb // 125)
@@ -79,13 +79,13 @@ def _once(world: World, subject: Subject, load: Load, forks: Forks, probe: str
     finally:
         subject.after()
         thawed = watchdog.close()
+    if not thawed:
+        raise Invalid("a filesystem was still frozen at the end, and the watchdog thawed it")
     found = figures(text, len(world.mounts))
     found["cpu"] = cpu_ns / 1e6
     # Each of the two commands is itself a program, which somebody had to start.
     found["processes"], found["programs"] = counted
     found["dirty at request"] = dirty
-    if not thawed:
-        raise Invalid("a filesystem was still frozen at the end, and the watchdog thawed it")
     return found
 
 
@@ -95,7 +95,7 @@ def _perform(world: World, subject: Subject, load: Load, forks: Forks, probe: st
     words = [",".join(world.mounts), PAUSE_US * max(2, n), WARM_MS, load.dirty_mb,
              load.stream_mb_s, STREAM_WARM_MS, HOLD_MS, subject.cgroup_inside, "/run/trial.log",
              pre, post]
-    process = world.spawn([f"{world.share}/probe", "trial", *map(str, words)],
+    process = world.spawn([probe, "trial", *map(str, words)],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin and process.stdout
     if process.stdout.readline() != b"ready\n":

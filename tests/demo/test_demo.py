@@ -74,7 +74,7 @@ def test_tags_that_differ_from_the_event_are_a_problem() -> None:
 
 def test_a_broken_hold_is_no_application_set() -> None:
     run = run_of()
-    run.post_receipt["hold"]["unbroken"] = False
+    run.post_receipt = {"hold": {"unbroken": False, "frozenAtMs": 1000, "releasedAtMs": 1400}}
     assert "without the receipt of an unbroken hold" in problems(run)
 
 

@@ -1,0 +1,187 @@
+"""`python -m bench [--quick] [--reps N] [--minutes M]`: the run from start to table.
+
+Enters a mount namespace of its own, builds the machines one after the other, lets the subjects of a
+case take turns, and prints and writes what was found. What is left behind, it is told to clear by
+leaving the `with` blocks; should it be killed, the guard (disks.py) does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import cases, databases, disks, equipment, page, results, subjects, table, targets, trial
+from .forks import Forks
+from .world import CPUACCT, World
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+INSIDE = "STILLPOINT_BENCH_NAMESPACE"
+MINUTES_MAX = 38.0
+REPS_FULL, REPS_QUICK = 3, 3
+LOOPS_MAX = 16
+
+
+class Bench:
+    def __init__(self, tools: equipment.Equipment, scratch: Path, groups: Path, reps: int,
+                 until: float) -> None:
+        self.tools, self.scratch, self.groups = tools, scratch, groups
+        self.reps, self.until = reps, until
+        self.forks, self.results = Forks(), results.Results()
+
+    def run(self, chosen: list[cases.Case]) -> None:
+        by_world = sorted(chosen, key=lambda c: (chosen.index(next(
+            o for o in chosen if (o.fs, o.count) == (c.fs, c.count)))))
+        for _, group in itertools.groupby(by_world, key=lambda c: (c.fs, c.count)):
+            members = list(group)
+            names = list(dict.fromkeys(name for case in members for name in case.subjects))
+            with self.world(cases.kinds(members[0])) as world:
+                subjects.stubs(world, databases=False)
+                with self.crew(world, names) as crew:
+                    for case in members:
+                        self.case(case.name, world, [crew[name] for name in case.subjects],
+                                  case.load)
+
+    @contextlib.contextmanager
+    def world(self, kinds: list[str], first_mb: int = cases.FIRST_MB,
+              rest_mb: int = cases.OTHER_MB) -> Iterator[World]:
+        world = World(self.scratch, self.tools.agent, kinds, first_mb, rest_mb)
+        try:
+            world.groups(self.groups)
+            self.fill(world)
+            for volume in world.volumes:
+                disks.limit(volume.number, on=True)
+            yield world
+        finally:
+            world.close()
+
+    def fill(self, world: World) -> None:
+        """Allocate what is written later, at full speed: the trials only overwrite."""
+        for at, mount in enumerate(world.mounts):
+            sizes = {"probe-f": 1, "probe-b": 1} | ({"dirty": 1024, "stream": 1024} if at == 0
+                                                    and len(world.mounts) == 1 else {})
+            for name, megabytes in sizes.items():
+                world.run("dd", "if=/dev/zero", f"of={mount}/{name}", "bs=1M",
+                          f"count={megabytes}", "conv=fsync")
+        if len(world.mounts) == 1:
+            disks.share(world.volumes[0].number, disks.SHARE_PERCENT)
+
+    @contextlib.contextmanager
+    def crew(self, world: World, names: list[str], application: str = "filesystem"
+             ) -> Iterator[dict[str, subjects.Subject]]:
+        crew: dict[str, subjects.Subject] = {}
+        try:
+            for name in names:
+                crew[name] = subjects.make(name, world, self.groups, self.tools, application)
+            yield crew
+        finally:
+            for subject in crew.values():
+                subject.close()
+
+    def case(self, name: str, world: World, crew: list[subjects.Subject], load: trial.Load
+             ) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {name}", end="", file=sys.stderr, flush=True)
+        for number in range(self.reps):
+            # Each round begins with another subject, so that none always follows the same one.
+            turn = number % len(crew)
+            for subject in crew[turn:] + crew[:turn]:
+                if time.monotonic() > self.until:
+                    self.results.failures.append(f"{name}: out of time in round {number + 1}")
+                    print(" out of time", file=sys.stderr)
+                    return
+                try:
+                    found = trial.run(world, subject, load, self.forks, str(self.tools.probe))
+                except trial.Invalid as error:
+                    self.results.failures.append(f"{name}: {subject.name}: {error}")
+                    print(f"\n  {subject.name}: {error}", file=sys.stderr, flush=True)
+                else:
+                    self.results.add(name, number, subject.name, found)
+                    print(".", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few cases, under three minutes")
+    parser.add_argument("--reps", type=int, help="rounds of each case")
+    parser.add_argument("--minutes", type=float, default=MINUTES_MAX,
+                        help="no trial begins after this")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        print("bench: it freezes real filesystems on loop devices and must run as root",
+              file=sys.stderr)
+        return 1
+    if not os.environ.get(INSIDE):
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable,
+                              "-m", "bench", *sys.argv[1:]])
+    try:
+        return measure(options)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+
+
+def measure(options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    out = TARGET / "bench"
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "lock", "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError("another benchmark is running") from None
+        disks.check()
+        if Path(f"/sys/block/loop{disks.FIRST_LOOP}").exists():
+            raise RuntimeError(f"/dev/loop{disks.FIRST_LOOP} exists; it is not ours")
+        tools = equipment.gather(TARGET, out / "tools")
+        with surroundings(out) as (scratch, groups):
+            reps = options.reps or (REPS_QUICK if options.quick else REPS_FULL)
+            bench = Bench(tools, scratch, groups, reps, started + options.minutes * 60)
+            chosen = cases.quick() if options.quick else cases.full()
+            bench.run(chosen)
+            if not options.quick:
+                databases.run(bench)
+        found = bench.results
+        found.write(out / "agent.json")
+        facts = {"agent": f"debug build, sha256 {tools.agent_sha256()}", "rounds": str(reps),
+                 "kernel": os.uname().release, "processors": str(os.cpu_count()),
+                 "minutes": f"{(time.monotonic() - started) / 60:.0f}"}
+        print(table.text(found))
+        print(targets.text(found))
+        page.write(out / "agent.html", found, facts)
+        print(f"bench: {', '.join(f'{k} {v}' for k, v in facts.items())}")
+        print(f"bench: wrote {out}/agent.json and {out}/agent.html")
+    return 0
+
+
+@contextlib.contextmanager
+def surroundings(out: Path) -> Iterator[tuple[Path, Path]]:
+    """A memory filesystem for the images, cgroups for CPU time, debugfs, and the guard."""
+    groups = CPUACCT / f"stillpoint-bench-{os.getpid()}"
+    guard = disks.start_guard(disks.FIRST_LOOP, LOOPS_MAX, groups)
+    scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=out))
+    try:
+        groups.mkdir()
+        for kind, place in (("tmpfs", str(scratch)), ("debugfs", "/sys/kernel/debug")):
+            subprocess.run(["mount", "-t", kind, kind, place], check=True)
+        yield scratch, groups
+    finally:
+        subprocess.run(["umount", "-l", str(scratch)], check=False)
+        scratch.rmdir()
+        assert guard.stdin
+        guard.stdin.close()
+        guard.wait(60)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The figures of a run: medians with their spread, ratios to ours, and the JSON file.
+
+Ratios are made of the two trials of one round, which ran a moment apart, not of medians.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .subjects import NO_RCU, RIVALS, STILLPOINT
+
+UNITS = {"added stall": "ms", "request to frozen": "ms", "fsync during flush": "ms", "thaw": "ms",
+         "cpu": "ms", "processes": "count", "programs": "count", "dirty at request": "MB",
+         "commits between lock and freeze": "count"}
+# Two calls of a writer are one to two milliseconds apart: less is not told from nothing.
+RESOLUTION_MS = 1.0
+RATIOS = ("added stall", "request to frozen", "fsync during flush", "cpu")
+
+
+@dataclass(frozen=True)
+class Figure:
+    case: str
+    subject: str
+    metric: str
+    unit: str
+    median: float
+    min: float
+    max: float
+    n: int
+
+
+@dataclass
+class Results:
+    rounds: dict[str, list[dict[str, dict[str, float]]]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, case: str, number: int, subject: str, found: dict[str, float]) -> None:
+        rounds = self.rounds.setdefault(case, [])
+        while len(rounds) <= number:
+            rounds.append({})
+        rounds[number][subject] = found
+
+    def subjects(self, case: str) -> list[str]:
+        order = (STILLPOINT, NO_RCU, *RIVALS)
+        seen = {name for one in self.rounds[case] for name in one}
+        return [name for name in order if name in seen]
+
+    def figure(self, case: str, subject: str, metric: str) -> Figure | None:
+        values = [one[subject][metric] for one in self.rounds.get(case, [])
+                  if metric in one.get(subject, {})]
+        return _figure(case, subject, metric, UNITS[metric], values)
+
+    def ratio(self, case: str, subject: str, metric: str) -> Figure | None:
+        """How many times more than ours."""
+        values = []
+        for one in self.rounds.get(case, []):
+            theirs = one.get(subject, {}).get(metric)
+            ours = one.get(STILLPOINT, {}).get(metric)
+            if theirs is not None and ours is not None:
+                values.append(max(theirs, RESOLUTION_MS) / max(ours, RESOLUTION_MS))
+        return _figure(case, f"{subject} / {STILLPOINT}", metric, "ratio", values)
+
+    def figures(self) -> list[Figure]:
+        found = []
+        for case in self.rounds:
+            for subject in self.subjects(case):
+                found += [self.figure(case, subject, metric) for metric in UNITS]
+                if subject != STILLPOINT:
+                    found += [self.ratio(case, subject, metric) for metric in RATIOS]
+        return [one for one in found if one is not None]
+
+    def write(self, path: Path) -> None:
+        rows: list[dict[str, Any]] = [asdict(one) for one in self.figures()]
+        path.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _figure(case: str, subject: str, metric: str, unit: str, values: list[float]) -> Figure | None:
+    if not values:
+        return None
+    middle = statistics.median(values)
+    return Figure(case, subject, metric, unit, round(middle, 3), round(min(values), 3),
+                  round(max(values), 3), len(values))

@@ -357,5 +357,6 @@ pub fn is_tmpfs(path: &Path) -> io::Result<bool> {
         check(libc::statfs(path.as_ptr(), &raw mut filesystem))?;
         filesystem
     };
-    Ok(filesystem.f_type == libc::TMPFS_MAGIC)
+    // Signed in one C library and unsigned in the other.
+    Ok(i128::from(filesystem.f_type) == i128::from(libc::TMPFS_MAGIC))
 }

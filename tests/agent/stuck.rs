@@ -3,8 +3,12 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use stillpoint_agent::crew::{Crew, Order};
+use stillpoint_agent::page::{Fs, Page};
+use stillpoint_agent::sys;
 use stillpoint_wire::receipt::HoldState;
 
 use super::bed::{Bed, answer, id, kill};
@@ -74,6 +78,30 @@ fn scenario_10_each_filesystem_is_thawed_once_and_never_somebody_elses_freeze_af
         );
         assert_eq!(bed.agent(&["post-script", "--execution-id", &id]).code, 203);
     }
+}
+
+#[test]
+fn scenario_10_a_thaw_that_another_process_has_claimed_is_not_done_again() {
+    let Some(bed) = Bed::with(&["ext4"]) else { return };
+    bed.arm();
+    let words = File::options().read(true).write(true).create_new(true).open(bed.base.join("page"));
+    let page = Page::create(&words.unwrap(), 1).unwrap();
+    let files = Arc::new(vec![File::open(bed.path("ext4")).unwrap()]);
+    let crew = Crew::start(page, &files, &Arc::new(sys::eventfd().unwrap()), 1).unwrap();
+    let thaw = || {
+        assert!(crew.order(0, Order::Thaw));
+        while crew.is_busy(0) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    assert!(ioctl(&files[0], FIFREEZE));
+    assert!(page.change(0, Fs::Idle, Fs::Frozen) && page.change(0, Fs::Frozen, Fs::Thawing(0)));
+    thaw();
+    assert!(bed.is_frozen("ext4"), "the claim is the other's");
+    assert!(page.change(0, Fs::Thawing(0), Fs::Frozen));
+    thaw();
+    assert_eq!(page.fs(0), Fs::Thawed);
+    bed.all_thawed(&["ext4"]);
 }
 
 /// A writer that the kernel lets hold a freeze in its first stage: it has begun to write

@@ -166,21 +166,18 @@ def measure(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def surroundings(out: Path) -> Iterator[tuple[Path, Path]]:
-    """A memory filesystem for the images, cgroups for CPU time, debugfs, and the guard."""
+    """A memory filesystem for the images, cgroups for CPU time, debugfs, and the guard, which clears
+    all of it away when its standard input closes: here, or with this process."""
     groups = CPUACCT / f"stillpoint-bench-{os.getpid()}"
-    guard = disks.start_guard(disks.FIRST_LOOP, LOOPS_MAX, groups)
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=out))
+    guard = disks.start_guard(LOOPS_MAX, groups, scratch)
     try:
         groups.mkdir()
         for kind, place in (("tmpfs", str(scratch)), ("debugfs", "/sys/kernel/debug")):
             subprocess.run(["mount", "-t", kind, kind, place], check=True)
         yield scratch, groups
     finally:
-        subprocess.run(["umount", "-l", str(scratch)], check=False)
-        scratch.rmdir()
-        assert guard.stdin
-        guard.stdin.close()
-        guard.wait(60)
+        guard.communicate(timeout=60)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def attach(image: Path, number: int, megabytes: int, fs: str) -> str:
         file.truncate(megabytes << 20)
     device = f"/dev/loop{number}"
     with open("/dev/loop-control", "rb") as control:
+        # Fails with EEXIST for a device that is somebody's.
         fcntl.ioctl(control, LOOP_CTL_ADD, number)
     _run("losetup", device, image)
     # Everything is initialised now, because a lazy kernel thread would write during the trials.
@@ -88,19 +89,23 @@ def _run(*argv: str | Path) -> None:
         raise RuntimeError(f"{argv[0]}: exit {done.returncode}: {done.stderr.strip()}")
 
 
-def start_guard(first: int, count: int, groups: Path) -> subprocess.Popen[bytes]:
+def start_guard(count: int, groups: Path, scratch: Path) -> subprocess.Popen[bytes]:
     """The guard; it acts when its standard input closes."""
     return subprocess.Popen(
-        [sys.executable, __file__, str(first), str(count), str(groups)], stdin=subprocess.PIPE,
+        [sys.executable, __file__, str(count), str(groups), str(scratch)], stdin=subprocess.PIPE,
         start_new_session=True)
 
 
 def _guard() -> None:
-    first, count, groups = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    count, groups, scratch = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     sys.stdin.read()
-    for number in range(first, first + count):
+    for number in range(FIRST_LOOP, FIRST_LOOP + count):
         if Path(f"/sys/block/loop{number}").exists():
             remove(number)
+    with contextlib.suppress(OSError):
+        if os.path.ismount(scratch):
+            _run("umount", "-l", scratch)
+        scratch.rmdir()
     for _ in range(REMOVE_TRIES):
         with contextlib.suppress(OSError):
             for group in [*groups.glob("*/"), groups]:

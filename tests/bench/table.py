@@ -7,9 +7,9 @@ import math
 from .results import Figure, Results
 from .subjects import STILLPOINT
 
-COLUMNS = ("added stall", "request to frozen", "fsync during flush", "cpu", "processes", "programs",
+COLUMNS = ("added stall", "added transaction stall", "request to frozen", "fsync during flush", "cpu", "processes", "programs",
            "commits between lock and freeze")
-HEADS = ("added stall ms", "request→frozen ms", "fsync in flush ms", "CPU ms", "procs", "programs",
+HEADS = ("added stall ms", "added txn ms", "request→frozen ms", "fsync in flush ms", "CPU ms", "procs", "programs",
          "commits")
 BAR_CELLS = 40
 

@@ -1,2 +1,96 @@
+"""What the agent promises about its speed, held against this run.
+
+Each target is a sentence, a limit and the figure that decides it; one whose case was not measured is
+said to be open. Ratios to others are of this run only.
+"""
+
 from __future__ import annotations
-def text(r): return ""
+
+from dataclasses import dataclass
+
+from .cases import HALF_MB_S, NEAR_MB_S, Case
+from .databases import MARIADB_CASE, POSTGRES_CASE
+from .results import Figure, Results
+from .subjects import AWS_MYSQL, AWS_POSTGRES, FSFREEZE, NO_RCU, QEMU_GA, STILLPOINT
+from .table import number
+from .trial import Load
+
+STALL, TXN, FSYNC = "added stall", "added transaction stall", "fsync during flush"
+
+
+@dataclass(frozen=True)
+class Target:
+    what: str
+    found: Figure | None
+    limit: float
+    least: bool = False  # whether it has to be at least the limit
+    worst: bool = False  # whether the worst trial decides, and not the median
+
+    @property
+    def value(self) -> float | None:
+        if self.found is None:
+            return None
+        return (self.found.min if self.least else self.found.max) if self.worst \
+            else self.found.median
+
+    @property
+    def holds(self) -> bool | None:
+        value = self.value
+        if value is None:
+            return None
+        return value >= self.limit if self.least else value <= self.limit
+
+
+def judge(results: Results) -> list[Target]:
+    found: list[Target] = []
+    loads = [Load(d) for d in (0, 64, 256, 1024)] + [Load(0, HALF_MB_S), Load(1024, HALF_MB_S)]
+    one = [Case(fs, 1, load).name for fs in ("ext4", "xfs") for load in loads]
+    many = [Case(fs, n, Load()).name for fs in ("ext4", "xfs") for n in (4, 16)]
+    for case in (c for c in one + many if c in results.rounds):
+        stall = results.figure(case, STILLPOINT, STALL)
+        found.append(Target(f"{case}: added stall, median, ms", stall, 10))
+        found.append(Target(f"{case}: added stall, longest, ms", stall, 25, worst=True))
+    for fs in ("ext4", "xfs"):
+        for n, times in ((1, 50), (16, 200)):
+            case = Case(fs, n, Load()).name
+            found.append(Target(f"{case}: added stall, sample / ours",
+                                results.ratio(case, AWS_POSTGRES, STALL), times, least=True))
+        for n in (1, 4, 16):
+            case = Case(fs, n, Load()).name
+            found.append(Target(f"{case}: added stall with plain RCU, ms",
+                                results.figure(case, NO_RCU, STALL), 60))
+        case = Case(fs, 16, Load()).name
+        for metric, limit in (("request to frozen", 50), ("cpu", 10), ("programs", 0)):
+            found.append(Target(f"{case}: {metric}", results.figure(case, STILLPOINT, metric),
+                                limit))
+        case = Case(fs, 1, Load(1024)).name
+        for rival in (FSFREEZE, QEMU_GA):
+            found.append(Target(f"{case}: added stall, {rival} / ours",
+                                results.ratio(case, rival, STALL), 500, least=True))
+        for dirty in (64, 256, 1024):
+            case = Case(fs, 1, Load(dirty)).name
+            found.append(Target(f"{case}: fsync during the flush, sample / ours",
+                                results.ratio(case, AWS_POSTGRES, FSYNC), 5, least=True))
+    case = Case("ext4", 1, Load(0, NEAR_MB_S)).name
+    found.append(Target(f"{case}: added stall, ms", results.figure(case, STILLPOINT, STALL), 200))
+    for case in (POSTGRES_CASE, MARIADB_CASE):
+        found.append(Target(f"{case}: added transaction stall, ms",
+                            results.figure(case, STILLPOINT, TXN), 15))
+    return found
+
+
+def text(results: Results) -> str:
+    lines = ["", "targets"]
+    judged = judge(results)
+    for one in (target for target in judged if target.holds is not None):
+        word, value = "holds " if one.holds else "MISSED", number(one.value or 0)
+        lines.append(f"  {word}  {one.what}: {value} ({'at least' if one.least else 'at most'} "
+                     f"{number(one.limit)})")
+    count = sum(target.holds is None for target in judged)
+    if count:
+        lines.append(f"  {count} more not decided: their cases were not measured")
+    commits = results.figure(MARIADB_CASE, AWS_MYSQL, "commits between lock and freeze")
+    if commits:
+        lines.append(f"  for comparison: AWS's sample let {number(commits.median)} commits happen "
+                     "between MariaDB's lock and the freeze")
+    return "\n".join(lines)

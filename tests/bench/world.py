@@ -7,10 +7,10 @@ freeze whatever they see.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,13 +19,13 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from lab import host
 
 from . import disks
 
 INIT = Path(__file__).parent.parent / "lab/init.py"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SHARE = "/run-bench"  # of the driver, seen at the same place inside
 READY_SECONDS = 30.0
 CGROUP_INSIDE = "/run/cpuacct"
 CPUACCT = Path("/sys/fs/cgroup/cpuacct")
@@ -45,8 +45,7 @@ class World:
                  rest_mb: int) -> None:
         self.name = f"{'+'.join(dict.fromkeys(kinds))}-{len(kinds)}"
         self.folder = scratch / f"world-{uuid.uuid4().hex[:6]}"
-        self.share = self.folder / "share"
-        self.share.mkdir(parents=True)
+        self.folder.mkdir()
         self.volumes = [Volume(disks.FIRST_LOOP + at, fs, f"/m/{at:02}")
                         for at, fs in enumerate(kinds)]
         self._control: socket.socket | None = None
@@ -67,6 +66,7 @@ class World:
         return [volume.mount for volume in self.volumes]
 
     def outside(self, inside: str) -> Path:
+        """A path of the machine as it is reached from here."""
         return Path(f"/proc/{self.init_pid}/root") / inside.lstrip("/")
 
     def _start(self, agent: Path, devices: list[str]) -> None:
@@ -76,12 +76,15 @@ class World:
                 ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork",
                  "--kill-child=SIGKILL", "--propagation", "private", sys.executable, "-I",
                  str(INIT), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True)
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                # What fails is said over the socket; unshare only complains of its end.
+                stderr=subprocess.DEVNULL, start_new_session=True)
         self._control = ours
-        root = self.folder / "root"
+        root, share = self.folder / "root", self.folder / "share"
         root.mkdir()
+        share.mkdir()
         spec = {
-            "scratch": str(root), "share": str(self.share), "boot_id": str(uuid.uuid4()),
+            "scratch": str(root), "share": str(share), "boot_id": str(uuid.uuid4()),
             "hostname": "bench", "agent": str(agent),
             "volumes": [{"loop": device, "fs": v.fs, "mount": v.mount,
                          "serial": f"vol{v.number:017x}"}
@@ -137,9 +140,8 @@ class World:
         fds = []
         if self.init_pid:
             with contextlib.suppress(OSError):
-                fds = [os.open(self.outside(m), os.O_RDONLY | os.O_DIRECTORY) for m in self.mounts]
-                fd_list = array.array("i", fds)
-                _thaw(fd_list)
+                fds = host.open_folders([self.outside(mount) for mount in self.mounts])
+                host.thaw(fds)
         if self._control:
             self._control.close()
         if self._unshare:
@@ -147,21 +149,10 @@ class World:
                 os.kill(self.init_pid or self._unshare.pid, signal.SIGKILL)
             give_up = time.monotonic() + READY_SECONDS
             while self._unshare.poll() is None and time.monotonic() < give_up:
-                _thaw(array.array("i", fds))
+                host.thaw(fds)
                 time.sleep(0.05)
         for fd in fds:
             os.close(fd)
         for volume in self.volumes:
             disks.remove(volume.number)
-            (self.folder / f"{volume.number}.img").unlink(missing_ok=True)
-
-
-def _thaw(fds: array.array[int]) -> None:
-    import fcntl
-    for fd in fds:
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(fd, 0xC0045878, 0)  # FITHAW
-
-
-def describe(world: World) -> dict[str, Any]:
-    return {"world": world.name, "mounts": world.mounts}
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -40,6 +40,7 @@ class Account:
         self.sqs, self.ssm, self.ec2 = (cloud.client(name) for name in ("sqs", "ssm", "ec2"))
         self.table = cloud.client("dynamodb")
         self._lambda, self._events = cloud.client("lambda"), cloud.client("events")
+        self._iam = cloud.client("iam")
 
     # --- what a person does ---------------------------------------------------------------------
 
@@ -56,6 +57,11 @@ class Account:
         """The function's answer, and whether it is an error."""
         answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(event))
         return json.loads(answer["Payload"].read()), "FunctionError" in answer
+
+    def fire(self, function: str, event: Json) -> None:
+        """Invokes it as a schedule does: nobody waits for the answer."""
+        self._lambda.invoke(FunctionName=function, InvocationType="Event",
+                            Payload=json.dumps(event))
 
     def plan(self, **request: Any) -> Json:
         """The planner's answer to a request of these fields."""
@@ -106,6 +112,11 @@ class Account:
             "runId": {"S": run_id}, "version": {"N": "1"}, "leaseUntilMs": {"N": "0"},
             "body": {"S": "not a run"}})
 
+    def record(self, run_id: str) -> Json:
+        """What the ledger has of a run."""
+        return self.table.get_item(TableName=self.outputs["LedgerTable"], ConsistentRead=True,
+                                   Key={"runId": {"S": run_id}})["Item"]
+
     def expire_lease(self, run_id: str) -> None:
         """As if the time was over in which the last driver of the run may have been alive."""
         self.table.update_item(
@@ -126,6 +137,20 @@ class Account:
             self.sqs.delete_message(QueueUrl=self.outputs[queue],
                                     ReceiptHandle=message["ReceiptHandle"])
         return [message["Body"] for message in found.get("Messages", [])]
+
+    @contextmanager
+    def planner_without(self, sid: str) -> Iterator[None]:
+        """Takes one statement out of the planner's role meanwhile."""
+        arn = self._lambda.get_function_configuration(FunctionName="stillpoint-planner")["Role"]
+        role = {"RoleName": arn.rsplit("/", 1)[-1], "PolicyName": "planner"}
+        whole = self._iam.get_role_policy(**role)["PolicyDocument"]
+        part = whole | {"Statement": [one for one in whole["Statement"] if one["Sid"] != sid]}
+        assert part != whole, f"the planner's role has no statement {sid}"
+        self._iam.put_role_policy(**role, PolicyDocument=json.dumps(part))
+        try:
+            yield
+        finally:
+            self._iam.put_role_policy(**role, PolicyDocument=json.dumps(whole))
 
     # --- what is left behind --------------------------------------------------------------------
 

@@ -11,11 +11,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from demo.facts import Plan, Run
 from demo.hosts import add_stand_ins
 from demo.postgres import Server
 from scenarios.account import Account
@@ -206,7 +206,9 @@ def database(account: Account, agent: None, tmp_path: Path) -> Iterator[Instance
         instance.vanish()
 
 
-def test_postgresql_by_our_own_and_by_awss_document(account: Account, database: Instance) -> None:
+def test_postgresql_by_our_own_and_by_awss_document(
+    account: Account, database: Instance, tmp_path: Path
+) -> None:
     event = account.run(policy=policy(database.target, "Stillpoint-PostgreSQL"))
     assert (event["outcome"], event["consistency"]) == ("completed", "application"), event
     (application,) = receipt(account, event, "postScript", database)["applications"]
@@ -215,8 +217,8 @@ def test_postgresql_by_our_own_and_by_awss_document(account: Account, database: 
     assert account.frozen() == []
 
     # AWS's sample expects of a host what an ordinary Debian has and an instance of the lab has not.
-    plan = SimpleNamespace(name="database")
-    add_stand_ins(SimpleNamespace(init_pid=database.init_pid, plan=plan))
+    plan = Plan("database", "postgres", database.target, (), True, "claimed")
+    add_stand_ins(Run(plan, database.id, database.volumes, database.init_pid, tmp_path / "unused"))
     account.put_document("Sample-PostgreSQL", (FIXTURES / "aws-dlm-postgresql.yaml").read_text())
     before = len(database.story())
     event = account.run(policy=policy(database.target, "Sample-PostgreSQL"))

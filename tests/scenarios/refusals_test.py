@@ -65,11 +65,13 @@ def test_a_scheduled_firing_of_an_impossible_policy_is_recorded(
     assert_is_refusal(event, "SP1003")
     assert event["scheduleName"] == SCHEDULE and event["nominalTime"] == firing["scheduledTime"]
     assert event["reason"] == refused.value.text
-    # Lambda repeats a failed asynchronous invocation: the same occasion has the same id.
-    with pytest.raises(Refused):
-        account.plan(**firing)
-    again = account.finished.wait(2, policyId="impossible", code="SP1003")
+    # As the scheduler invokes it: Lambda repeats it twice, and the same occasion has the same id.
+    account.fire("stillpoint-planner", firing)
+    again = account.finished.wait(4, policyId="impossible", code="SP1003")
     assert {one["runId"] for one in again} == {event["runId"]}
+    # Then the firing itself is kept for whoever looks after it.
+    (letter,) = until(lambda: account.dead_letters("FiringsDeadQueueUrl"), "the dead firing")
+    assert json.loads(letter)["requestPayload"] == firing
     assert instance.timeline() == []
 
 
@@ -84,6 +86,18 @@ def test_a_request_with_an_impossible_policy_is_recorded(
     assert_is_refusal(event, "SP1003")
     assert_names_both_fields(event["reason"])
     assert event["nominalTime"].startswith("on-demand:")
+    assert instance.timeline() == []
+
+
+def test_a_plan_that_aws_does_not_answer_is_recorded(account: Account, instance: Instance) -> None:
+    account.put_policy("unanswered", policy(instance.target, "Scenario-Quiet"))
+    with account.planner_without("SeeTargets"), pytest.raises(Refused) as refused:
+        account.plan(policyId="unanswered")
+    assert refused.value.code == "SP1004"
+    assert "ec2:DescribeInstances" in refused.value.text
+    (event,) = account.finished.wait(policyId="unanswered")
+    assert_is_refusal(event, "SP1004")
+    assert event["reason"] == refused.value.text
     assert instance.timeline() == []
 
 

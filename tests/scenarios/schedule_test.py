@@ -10,7 +10,7 @@ from scenarios.policies import SCHEDULE
 
 def test_a_firing_that_nobody_watches_is_recorded(account: Account, scheduled: datetime) -> None:
     events = account.finished.wait(policyId="scheduled")
-    # Repeats of the failed invocation may have come: they are one occasion.
+    # Repeats of the failed invocation are the same occasion.
     assert len({event["runId"] for event in events}) == 1
     event = events[0]
     assert (event["outcome"], event["code"]) == ("failed", "SP1003")

@@ -181,6 +181,53 @@ def test_a_failing_post_script_is_a_thaw_that_nobody_confirmed(
     assert len(set(instance.execution_ids())) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [(203, "SP3005", "released before the post-script came"),
+     (205, "SP3007", "the post-script found nothing held")],
+)
+def test_a_hold_that_had_ended_before_the_post_script_is_crash(
+    account: Account, launch: Launch, status: int, code: str, words: str
+) -> None:
+    """DLM's own exit codes, from a document without receipts."""
+    instance = launch("ended-early")
+    name = f"Scenario-Exits-{status}"
+    account.put_document(name, document(
+        f"if [ '{{{{ command }}}}' = post-script ]; then exit {status}; fi"))
+    event = account.run(policy=policy(instance.target, name, MaximumRetryCount=2))
+    assert_crash(event, code)
+    assert words in event["reason"] and event["thawUnconfirmed"] is False
+    assert instance.story() == WINDOW, "an answer that nothing is held is no reason to ask again"
+
+
+# --- what the policy asks for --------------------------------------------------------------------
+
+
+def test_a_schedule_without_a_script_is_crash_as_asked_for(
+    account: Account, launch: Launch
+) -> None:
+    instance = launch("no-script")
+    details = policy(instance.target, "Scenario-Fine")
+    del details["Schedules"][0]["CreateRule"]["Scripts"]
+    event = account.run(policy=details)
+    assert (event["outcome"], event["consistency"]) == ("completed", "crash")
+    assert (event["code"], event["preScript"]) == ("SP3014", None)
+    assert instance.story() == ["CreateSnapshots"]
+
+
+@pytest.mark.parametrize("stage", ["PRE", "POST"])
+def test_one_stage_alone_proves_nothing(account: Account, launch: Launch, stage: str) -> None:
+    instance = launch("one-stage")
+    details = policy(instance.target, "Scenario-Fine", Stages=[stage])
+    if stage == "POST":
+        # DLM has it only beside a pre-script.
+        del details["Schedules"][0]["CreateRule"]["Scripts"][0]["ExecuteOperationOnScriptFailure"]
+    event = account.run(policy=details)
+    assert_crash(event, "SP3015")
+    assert instance.story() == [call for call in WINDOW
+                                if call == "CreateSnapshots" or call == f"{stage.lower()}-script"]
+
+
 # --- where no document can run -------------------------------------------------------------------
 
 

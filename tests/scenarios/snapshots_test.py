@@ -119,8 +119,10 @@ def test_a_run_that_is_delivered_twice_makes_one_set(account: Account, instance:
         # One of the two came too early and comes again; by then there is nothing left to do.
         until(lambda: account.messages_left() == 0, "both deliveries are done")
         # And once more after the end.
+        record = account.record(order["runId"])
         account.publish(order)
         until(lambda: account.messages_left() == 0, "the third delivery is done")
+        assert account.record(order["runId"]) == record
     assert instance.story() == WINDOW
     assert len(one_set(account, event)) == 1
     assert account.finished.of(order["runId"]) == event
@@ -142,7 +144,22 @@ def test_a_run_that_cannot_be_finished_ends_in_the_dead_letter_queue(
     assert account.finished.matching(runId=order["runId"]) == []
 
 
-# --- lost and throttled --------------------------------------------------------------------------
+# --- refused, lost and throttled -----------------------------------------------------------------
+
+
+def test_a_refused_create_is_released_and_final(account: Account, instance: Instance) -> None:
+    """EC2 has no volume left to take, as when everything was excluded after the plan."""
+    (order,) = account.plan(policy=policy(instance.target, "Scenario-Calm", MaximumRetryCount=2),
+                            dryRun=True)["runs"]
+    account.publish(order | {"excludeDataVolumeIds": [order["volumes"][0]["volumeId"]]})
+    event = account.finished.of(order["runId"])
+    assert (event["outcome"], event["code"]) == ("failed", "SP3010"), event
+    assert "CreateSnapshots: InvalidParameterValue: " in event["reason"]
+    # The call was made and refused, so that no snapshot is in the story. Neither the retries nor
+    # the fallback would be answered better.
+    assert event["createSnapshots"] and event["postScript"]["result"] == "ok"
+    assert instance.story() == ["pre-script", "post-script"]
+    assert account.snapshots(order["runId"]) == []
 
 
 def test_a_set_whose_reply_was_lost_is_adopted(account: Account, instance: Instance) -> None:

@@ -27,8 +27,6 @@ struct PostgreSql {
     version: String,
     version_number: u32,
     session: Option<Session>,
-    /// Backend and start of the server, as they were when the hold began.
-    identity: Vec<Option<String>>,
     system: String,
     redo: String,
     position: String,
@@ -49,7 +47,6 @@ pub(super) fn detect() -> Result<Vec<Box<dyn Application>>, String> {
                 version: String::new(),
                 version_number: 0,
                 session: None,
-                identity: Vec::new(),
                 system: String::new(),
                 redo: String::new(),
                 position: String::new(),
@@ -126,16 +123,6 @@ impl PostgreSql {
             Err(error) => Err(self.says(format_args!("{}: {error}", folder.display()))),
         }
     }
-
-    fn identify(
-        &self,
-        session: &mut Session,
-        budget: Duration,
-    ) -> Result<Vec<Option<String>>, String> {
-        let sql = "SELECT pg_backend_pid(), pg_postmaster_start_time()";
-        let rows = session.query(sql, budget).map_err(|failure| self.says(failure))?;
-        rows.into_iter().next().ok_or_else(|| self.says("no answer"))
-    }
 }
 
 impl Application for PostgreSql {
@@ -175,7 +162,6 @@ impl Application for PostgreSql {
         self.system.clone_from(system);
         self.redo.clone_from(redo);
         self.position.clone_from(position);
-        self.identity = self.identify(&mut session, left())?;
         self.session = Some(session);
         self.state = "quiesced";
         Ok(())
@@ -184,12 +170,9 @@ impl Application for PostgreSql {
     fn release(&mut self, budget: Duration) -> Result<(), String> {
         let Some(mut session) = self.session.take() else { return Ok(()) };
         self.state = "lost";
-        let now = self
-            .identify(&mut session, budget)
+        // A session belongs to one backend of one run of the server, and dies with it.
+        self.ask(&mut session, "SELECT 1", budget)
             .map_err(|why| format!("{why}: the session that was open through the hold is gone"))?;
-        if now != self.identity {
-            return Err(self.says("it is not the server that was there when the hold began"));
-        }
         self.state = "released";
         Ok(())
     }

@@ -1,0 +1,112 @@
+"""What the benchmark makes of the probe's times, without a freeze; the rest is shown by running it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import cases, databases, page, results, subjects, table, targets, trial
+from bench.trial import Load
+
+MS = 1_000_000
+
+
+def probe(ops: list[tuple[str, int, float, float]], codes: str = "0 0") -> str:
+    """Requested at 0, frozen at 50, thaw asked at 250, done at 260 ms."""
+    lines = [f"= 0 {50 * MS} {250 * MS} {260 * MS} {codes}"]
+    lines += [f"{kind} {mount} {int(begin * MS)} {int(end * MS)}"
+              for kind, mount, begin, end in ops]
+    return "\n".join([*lines, "."])
+
+
+def test_the_stall_is_the_longest_call_over_the_hold_less_the_hold() -> None:
+    found = trial.figures(probe([("f", 0, 40, 262), ("b", 0, 30, 251), ("f", 0, 5, 35),
+                                 ("b", 0, 300, 900)]), 1)
+    assert found["added stall"] == 22
+    assert found["fsync during flush"] == 30
+    assert found["request to frozen"] == 50
+    assert found["thaw"] == 10
+
+
+def test_a_filesystem_that_was_not_held_is_no_measurement() -> None:
+    held = ("f", 0, 45, 255)
+    with pytest.raises(trial.Invalid, match="1 of 2"):
+        trial.figures(probe([held, ("f", 1, 100, 101)]), 2)
+    # One that was thawed early is not held either.
+    with pytest.raises(trial.Invalid, match="1 of 2"):
+        trial.figures(probe([held, ("f", 1, 45, 200)]), 2)
+
+
+@pytest.mark.parametrize("codes", ["201 0", "0 205"])
+def test_what_failed_is_no_measurement(codes: str) -> None:
+    with pytest.raises(trial.Invalid, match="failed"):
+        trial.figures(probe([("f", 0, 45, 255)], codes), 1)
+
+
+def test_a_probe_that_was_cut_short_is_no_measurement() -> None:
+    with pytest.raises(trial.Invalid, match="did not finish"):
+        trial.figures(probe([("f", 0, 45, 255)]).removesuffix("."), 1)
+
+
+def test_ratios_pair_the_trials_of_a_round_and_stop_at_the_resolution() -> None:
+    found = results.Results()
+    for number, (ours, theirs) in enumerate([(0.2, 60.0), (2.0, 50.0), (4.0, 400.0)]):
+        found.add("c", number, subjects.STILLPOINT, {"added stall": ours})
+        found.add("c", number, subjects.AWS_POSTGRES, {"added stall": theirs})
+    ratio = found.ratio("c", subjects.AWS_POSTGRES, "added stall")
+    assert ratio is not None
+    assert (ratio.min, ratio.median, ratio.max) == (25, 60, 100)
+
+
+def test_the_file_is_a_list_of_case_subject_metric_unit_and_spread(tmp_path: Path) -> None:
+    found = results.Results()
+    for case in cases.full():
+        for number, stall in enumerate((3.0, 1.0, 2.0)):
+            for name in case.subjects:
+                found.add(case.name, number, name, {"added stall": stall, "processes": 4})
+    found.write(tmp_path / "agent.json")
+    rows = json.loads((tmp_path / "agent.json").read_text())
+    first = {key: rows[0][key] for key in ("case", "subject", "metric", "unit", "median", "min",
+                                           "max")}
+    assert first == {"case": "ext4, 1 filesystem, 0 MB dirty", "subject": "stillpoint",
+                     "metric": "added stall", "unit": "ms", "median": 2.0, "min": 1.0, "max": 3.0}
+    assert {row["unit"] for row in rows} == {"ms", "count", "ratio"}
+    page.write(tmp_path / "agent.html", found, {"kernel": "<any>"})
+    text = (tmp_path / "agent.html").read_text()
+    assert text.count("<svg") == len(cases.full())
+    assert "http" not in text and "&lt;any&gt;" in text
+    assert "stillpoint" in table.text(found)
+
+
+def test_a_target_is_decided_by_its_own_case_only() -> None:
+    found = results.Results()
+    case = cases.Case("ext4", 1, Load()).name
+    for number, stall in enumerate((2.0, 9.0, 26.0)):
+        found.add(case, number, subjects.STILLPOINT, {"added stall": stall})
+    judged = {one.what: one.holds for one in targets.judge(found)}
+    assert judged[f"{case}: added stall, median, ms"] is True
+    assert judged[f"{case}: added stall, longest, ms"] is False
+    assert judged[f"{case}: added stall, sample / ours"] is None
+    assert "MISSED" in targets.text(found)
+
+
+def test_no_two_cases_have_one_name() -> None:
+    for chosen in (cases.quick(), cases.full()):
+        assert len({case.name for case in chosen}) == len(chosen)
+
+
+@pytest.mark.parametrize("fixture", ["aws-dlm-postgresql", "aws-dlm-mysql"])
+def test_the_sample_runs_as_published_with_only_its_parameter_filled_in(fixture: str) -> None:
+    text = subjects.script(fixture, "pre-script")
+    published = (subjects.FIXTURES / f"{fixture}.yaml").read_text()
+    assert text.startswith("#!/bin/bash\n")
+    assert "OPERATION=pre-script\n" in text and "{{" not in text
+    lines = {line.strip() for line in published.splitlines()} | {"OPERATION=pre-script"}
+    assert {line.strip() for line in text.splitlines()} <= lines
+
+
+def test_pgbench_counts_from_the_begin_and_not_from_when_it_was_due() -> None:
+    (begin, end), = databases.parse_pgbench("3 17 9000 0 1700000000 500 2000\n")
+    assert end - begin == 7000 * 1000

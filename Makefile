@@ -4,7 +4,7 @@ PY := .venv/bin/python
 TEST_REQUIREMENTS := tests/lab/requirements.txt tests/demo/requirements.txt tests/requirements-infra.txt
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: demo test check build setup rust-tests lab-tests lint deny clean
+.PHONY: demo test check bench build setup rust-tests lab-tests lint clean
 
 # KILL=holder kills the agent's holder inside the freeze window; DOCUMENT=file.yaml runs the
 # first instance with that SSM document.
@@ -15,11 +15,16 @@ test: setup lint rust-tests lab-tests
 
 check: lint
 
+# Our agent beside its alternatives, on the same load in the same run. QUICK=1 takes minutes, the
+# whole of it most of an hour; REPS=n sets the repetitions.
+bench: setup build
+	cd tests && exec ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS))
+
 # What the machine lacks is installed with apt, the Python parts into .venv; both only once.
 setup: .venv/.ready
 	@command -v cargo >/dev/null || { echo "setup: no cargo found: install Rust 1.94 or newer, for example with 'apt-get install rustc-web cargo-web' or rustup"; exit 1; }
 
-.venv/.ready: $(TEST_REQUIREMENTS)
+.venv/.ready: $(TEST_REQUIREMENTS) tests/demo/preflight.py
 	python3 tests/demo/preflight.py --install
 	python3 -m venv .venv
 	for file in $(TEST_REQUIREMENTS); do $(PY) -m pip install --quiet --disable-pip-version-check -r $$file || exit 1; done

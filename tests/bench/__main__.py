@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import itertools
+import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import cases, databases, disks, equipment, page, results, subjects, table, targets, trial
@@ -39,17 +39,22 @@ class Bench:
         self.forks, self.results = Forks(), results.Results()
 
     def run(self, chosen: list[cases.Case]) -> None:
-        by_world = sorted(chosen, key=lambda c: (chosen.index(next(
-            o for o in chosen if (o.fs, o.count) == (c.fs, c.count)))))
-        for _, group in itertools.groupby(by_world, key=lambda c: (c.fs, c.count)):
-            members = list(group)
+        """Those of one machine after each other, the machines in the order of their first case."""
+        machines: dict[tuple[str, int], list[cases.Case]] = {}
+        for case in chosen:
+            machines.setdefault((case.fs, case.count), []).append(case)
+        for (fs, count), members in machines.items():
             names = list(dict.fromkeys(name for case in members for name in case.subjects))
-            with self.world(cases.kinds(members[0])) as world:
+            with self.world([fs] * count) as world:
                 subjects.stubs(world, databases=False)
                 with self.crew(world, names) as crew:
                     for case in members:
-                        self.case(case.name, world, [crew[name] for name in case.subjects],
-                                  case.load)
+                        self.rounds(case.name, [crew[name] for name in case.subjects],
+                                    functools.partial(self.measure, world, case.load))
+
+    def measure(self, world: World, load: trial.Load, subject: subjects.Subject
+                ) -> dict[str, float]:
+        return trial.run(world, subject, load, self.forks, str(self.tools.probe))
 
     @contextlib.contextmanager
     def world(self, kinds: list[str], first_mb: int = cases.FIRST_MB,
@@ -87,8 +92,8 @@ class Bench:
             for subject in crew.values():
                 subject.close()
 
-    def case(self, name: str, world: World, crew: list[subjects.Subject], load: trial.Load
-             ) -> None:
+    def rounds(self, name: str, crew: list[subjects.Subject],
+               measure: Callable[[subjects.Subject], dict[str, float]]) -> None:
         print(f"{time.strftime('%H:%M:%S')} {name}", end="", file=sys.stderr, flush=True)
         for number in range(self.reps):
             # Each round begins with another subject, so that none always follows the same one.
@@ -99,7 +104,7 @@ class Bench:
                     print(" out of time", file=sys.stderr)
                     return
                 try:
-                    found = trial.run(world, subject, load, self.forks, str(self.tools.probe))
+                    found = measure(subject)
                 except trial.Invalid as error:
                     self.results.failures.append(f"{name}: {subject.name}: {error}")
                     print(f"\n  {subject.name}: {error}", file=sys.stderr, flush=True)
@@ -166,8 +171,8 @@ def measure(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def surroundings(out: Path) -> Iterator[tuple[Path, Path]]:
-    """A memory filesystem for the images, cgroups for CPU time, debugfs, and the guard, which clears
-    all of it away when its standard input closes: here, or with this process."""
+    """A memory filesystem for the images, cgroups for CPU time, debugfs, and the guard, which
+    clears all of it away when its standard input closes: here, or with this process."""
     groups = CPUACCT / f"stillpoint-bench-{os.getpid()}"
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=out))
     guard = disks.start_guard(LOOPS_MAX, groups, scratch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .subjects import (AWS_MYSQL, AWS_POSTGRES, FSFREEZE, NO_RCU, QEMU_GA, STILLPOINT)
+from .subjects import AWS_MYSQL, AWS_POSTGRES, FSFREEZE, NO_RCU, QEMU_GA, STILLPOINT
 from .trial import Load
 
 ALL = (STILLPOINT, AWS_POSTGRES, AWS_MYSQL, FSFREEZE, QEMU_GA)
@@ -39,7 +39,8 @@ class Case:
 
 
 def full() -> list[Case]:
-    """In the order in which they are given up when the time is over."""
+    """Those on one machine follow each other in the run; the last are given up first when the time
+    is over."""
     cases = [Case(fs, count, Load(), WITHOUT_RCU) for fs in ("ext4", "xfs") for count in (1, 4, 16)]
     cases += [Case(fs, 1, Load(dirty)) for fs in ("ext4", "xfs") for dirty in (64, 256)]
     cases += [Case(fs, 1, Load(1024), FOUR) for fs in ("ext4", "xfs")]
@@ -52,7 +53,3 @@ def full() -> list[Case]:
 def quick() -> list[Case]:
     return [Case("ext4", 1, Load()), Case("ext4", 1, Load(64)), Case("ext4", 1, Load(256), FOUR),
             Case("xfs", 1, Load(64), FOUR), Case("ext4", 16, Load(), FOUR)]
-
-
-def kinds(case: Case) -> list[str]:
-    return [case.fs] * case.count

@@ -1,15 +1,15 @@
 """The cases with a database: data on ext4, its log on xfs, transactions while it is frozen.
 
-The servers run inside the machine, from Debian's programs; the loads are pgbench and mysql_load.py.
-A transaction is late by what it took beyond the hold. Our agent knows PostgreSQL; MariaDB it freezes
-as files only, and the case says so.
+The servers run inside the machine, from Debian's programs; the loads are pgbench and
+mysql_load.py. A transaction is late by what it took beyond the hold. Our agent knows PostgreSQL;
+MariaDB it freezes as files only, and the case says so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,32 +48,12 @@ def run(bench: Bench) -> None:
         with bench.world(KINDS, rest_mb=LOG_MB) as world:
             subjects.stubs(world, databases=True)
             with serve(world, there), bench.crew(world, list(names), application) as crew:
-                _rounds(bench, case, world, list(crew.values()), load, parse)
+                bench.rounds(case, list(crew.values()),
+                             functools.partial(_one, bench, world, load, parse))
 
 
-def _rounds(bench: Bench, case: str, world: World, crew: list[Subject],
-            load: Load, parse: Callable[[str], Commits]) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {case}", end="", file=sys.stderr, flush=True)
-    for number in range(bench.reps):
-        turn = number % len(crew)
-        for subject in crew[turn:] + crew[:turn]:
-            if time.monotonic() > bench.until:
-                bench.results.failures.append(f"{case}: out of time in round {number + 1}")
-                print(" out of time", file=sys.stderr)
-                return
-            try:
-                found = _one(bench, world, subject, load, parse)
-            except trial.Invalid as error:
-                bench.results.failures.append(f"{case}: {subject.name}: {error}")
-                print(f"\n  {subject.name}: {error}", file=sys.stderr, flush=True)
-            else:
-                bench.results.add(case, number, subject.name, found)
-                print(".", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-
-
-def _one(bench: Bench, world: World, subject: Subject,
-         load: Load, parse: Callable[[str], Commits]) -> dict[str, float]:
+def _one(bench: Bench, world: World, load: Load, parse: Callable[[str], Commits],
+         subject: Subject) -> dict[str, float]:
     world.outside(LOCK_RETURNED).unlink(missing_ok=True)
     process = load(world)
     time.sleep(LOAD_WARM_SECONDS)
@@ -159,9 +139,9 @@ def mariadb(world: World, tree: Path) -> Iterator[None]:
             "--pid-file=/run/mysqld/pid", "--skip-networking", "--innodb-log-file-size=256M"]
     with _server(world, argv, ["mysql", "-e", "SELECT 1"]):
         world.run("mysql", "-e",
-                  "CREATE DATABASE bench; USE bench; CREATE TABLE bench.accounts (id INT PRIMARY KEY, "
-                  "balance INT NOT NULL) ENGINE=InnoDB; INSERT INTO bench.accounts "
-                  "SELECT seq, 1000 FROM bench.seq_1_to_10000")
+                  "CREATE DATABASE bench; USE bench; "
+                  "CREATE TABLE accounts (id INT PRIMARY KEY, balance INT NOT NULL) ENGINE=InnoDB; "
+                  "INSERT INTO accounts SELECT seq, 1000 FROM seq_1_to_10000")
         yield
 
 

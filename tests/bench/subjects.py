@@ -12,7 +12,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -176,11 +175,3 @@ def put(world: World, path: str, text: str | bytes) -> None:
     target.unlink(missing_ok=True)
     target.write_bytes(text if isinstance(text, bytes) else text.encode())
     target.chmod(0o755)
-
-
-def qga_status(world: World) -> str:
-    """What qemu-ga says about itself; for the self-check."""
-    with socket.socket(socket.AF_UNIX) as one:
-        one.connect(str(world.outside(QGA_SOCKET)))
-        one.send(b'{"execute":"guest-fsfreeze-status"}\n')
-        return one.recv(4096).decode()

@@ -7,10 +7,10 @@ import math
 from .results import Figure, Results
 from .subjects import STILLPOINT
 
-COLUMNS = ("added stall", "added transaction stall", "request to frozen", "fsync during flush", "cpu", "processes", "programs",
-           "commits between lock and freeze")
-HEADS = ("added stall ms", "added txn ms", "request→frozen ms", "fsync in flush ms", "CPU ms", "procs", "programs",
-         "commits")
+COLUMNS = ("added stall", "added transaction stall", "request to frozen", "fsync during flush",
+           "cpu", "processes", "programs", "commits between lock and freeze")
+HEADS = ("added stall ms", "added txn ms", "request→frozen ms", "fsync in flush ms",
+         "CPU ms", "procs", "programs", "commits")
 BAR_CELLS = 40
 
 
@@ -30,7 +30,7 @@ def text(results: Results) -> str:
     """One block a case: medians [min..max], and how many times more than ours."""
     lines = []
     for case in results.rounds:
-        shown = [("", *HEADS, "stall / ours")]
+        shown: list[tuple[str, ...]] = [("", *HEADS, "stall / ours")]
         for subject in results.subjects(case):
             ratio = results.ratio(case, subject, "added stall")
             cells = (spread(results.figure(case, subject, column)) for column in COLUMNS)

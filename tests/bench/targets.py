@@ -1,7 +1,7 @@
 """What the agent promises about its speed, held against this run.
 
-Each target is a sentence, a limit and the figure that decides it; one whose case was not measured is
-said to be open. Ratios to others are of this run only.
+Each target is a sentence, a limit and the figure that decides it; one whose case was not measured
+is open. Ratios to others are of this run only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the benchmark makes of the probe's times, without a freeze; the rest is shown by running it."""
+"""What the benchmark makes of the probe's times; without a freeze, which running it shows."""
 
 from __future__ import annotations
 

@@ -29,6 +29,10 @@ PACKAGES = {
     "gcc": "gcc",
     "libc6-dev": "/usr/include/stdio.h",
     "make": "make",
+    # For the proof that a holder opens and logs nothing while something is frozen.
+    "strace": "strace",
+    "squashfs-tools": "mksquashfs",
+    "dosfstools": "mkfs.vfat",
 }
 _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/stillpoint-demo.conf")
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"

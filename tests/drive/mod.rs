@@ -6,11 +6,14 @@ mod world;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use stillpoint_drive::outside::{Fault, FaultKind};
 use stillpoint_drive::{Advance, DriveError, Limits, advance};
 use stillpoint_run::{Consistency, Order, Outcome, Phase, Run, Script, Volume};
 use world::{Document, Trouble, World};
 
 const INVOCATION_MS: u64 = 900_000;
+/// An hour after the world's beginning.
+const START_BEFORE_MS: u64 = world::BEGINNING_MS + 3_600_000;
 
 fn order(retries: u32, fallback: bool) -> Order {
     let volume = |id: &str, device: &str| Volume {
@@ -24,6 +27,7 @@ fn order(retries: u32, fallback: bool) -> Order {
         policy_id: "policy-1".to_owned(),
         schedule_name: "Nightly".to_owned(),
         nominal_time: "2026-01-02T03:04:00Z".to_owned(),
+        start_before_ms: START_BEFORE_MS,
         instance_id: "i-1".to_owned(),
         volumes: vec![volume("vol-a", "/dev/sdf"), volume("vol-b", "/dev/sdg")],
         left_out: vec![],
@@ -202,15 +206,25 @@ fn throttled_inside_the_window_is_released_before_it_is_tried_again() {
 
 #[test]
 fn a_vanished_instance_is_a_readable_failure() {
-    let mut world = World::new(Document::Agent);
-    world.instance_exists = false;
-    let run = deliver(&world, &order(0, true));
-    assert_promises(&world, &run, "vanished");
-    let verdict = run.verdict.unwrap();
-    assert_eq!(verdict.outcome, Outcome::Failed);
-    let cause = verdict.cause.unwrap();
-    assert_eq!(cause.code.as_str(), "SP3016");
-    assert!(cause.text.contains("InvalidInstanceID.NotFound"), "{cause}");
+    let text = "the instance i-1 is terminated".to_owned();
+    let kind = FaultKind::Refused;
+    for gone in [
+        Fault { kind, code: "InvalidInstanceID.NotFound".to_owned(), text: String::new() },
+        // EC2 shows a terminated instance for about an hour.
+        Fault { kind, code: "IncorrectInstanceState".to_owned(), text },
+    ] {
+        let code = gone.code.clone();
+        let mut world = World::new(Document::Agent);
+        world.instance_exists = false;
+        world.gone = gone;
+        let run = deliver(&world, &order(0, true));
+        assert_promises(&world, &run, "vanished");
+        let verdict = run.verdict.unwrap();
+        assert_eq!(verdict.outcome, Outcome::Failed);
+        let cause = verdict.cause.unwrap();
+        assert_eq!(cause.code.as_str(), "SP3016");
+        assert!(cause.text.contains(&code), "{cause}");
+    }
 }
 
 #[test]

@@ -59,13 +59,16 @@ pub(crate) struct World {
     pub(crate) state: Mutex<State>,
     pub(crate) document: Document,
     pub(crate) instance_exists: bool,
+    /// What EC2 says of an instance that does not exist.
+    pub(crate) gone: Fault,
     pub(crate) plan: Option<(usize, Trouble)>,
 }
 
 impl World {
     pub(crate) fn new(document: Document) -> Self {
-        let state = State { now_ms: 1_800_000_000_000, ..State::default() };
-        Self { state: Mutex::new(state), document, instance_exists: true, plan: None }
+        let state = State { now_ms: BEGINNING_MS, ..State::default() };
+        let gone = fault(FaultKind::Refused, "InvalidInstanceID.NotFound");
+        Self { state: Mutex::new(state), document, instance_exists: true, gone, plan: None }
     }
 
     pub(crate) fn with(mut self, plan: (usize, Trouble)) -> Self {
@@ -127,6 +130,7 @@ impl Clock for World {
     }
 }
 
+pub(crate) const BEGINNING_MS: u64 = 1_800_000_000_000;
 const DEADLINE_MS: u64 = 60_000;
 const BOOT: &str = "11111111-2222-4333-8444-555555555555";
 
@@ -227,7 +231,7 @@ impl Snapshots for World {
     ) -> Result<SnapshotSet, Fault> {
         self.call("create", |state| {
             if !self.instance_exists {
-                return Err(fault(FaultKind::Refused, "InvalidInstanceID.NotFound"));
+                return Err(self.gone.clone());
             }
             let set = state.sets.len();
             let taken = order.volumes.iter().map(|volume| SnapshotTaken {

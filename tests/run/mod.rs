@@ -6,9 +6,12 @@ mod truth_table;
 use std::collections::BTreeMap;
 
 use stillpoint_run::{
-    Cause, Code, CommandEnd, CreateCall, Order, Owed, Proof, ProofState, Run, Script, Seen,
+    Cause, Code, CommandEnd, CreateCall, Fact, Order, Owed, Proof, ProofState, Run, Script, Seen,
     SnapshotSet, SnapshotTaken, StageReport, StageResult, Volume, apply, decide, owed,
 };
+
+/// After every time that a test of the pure machine uses.
+pub(crate) const START_BEFORE_MS: u64 = 10_000;
 
 pub(crate) const CALL: CreateCall = CreateCall { started_ms: 1_000, ended_ms: 1_200 };
 
@@ -24,6 +27,7 @@ pub(crate) fn order() -> Order {
         policy_id: "policy-1".to_owned(),
         schedule_name: "Nightly".to_owned(),
         nominal_time: "2026-01-02T03:04:00Z".to_owned(),
+        start_before_ms: START_BEFORE_MS,
         instance_id: "i-1".to_owned(),
         volumes: vec![
             volume("vol-root", "/dev/xvda", true),
@@ -107,7 +111,7 @@ pub(crate) fn exits(code: i32, proof: Proof) -> Seen {
 pub(crate) fn tell(order: Order, answers: Vec<Seen>) -> (Run, Vec<Owed>) {
     let mut run = Run::new(order, 0);
     let mut owed_before = vec![];
-    let begin = Seen::Begin { next_execution_id: "id-1".to_owned() };
+    let begin = Seen::Begin { next_execution_id: "id-1".to_owned(), now_ms: 0 };
     for seen in std::iter::once(begin).chain(answers) {
         owed_before.push(owed(&run));
         for fact in decide(&run, &seen) {
@@ -167,4 +171,16 @@ fn waiting_for_a_throttled_call_never_happens_while_something_is_held() {
     assert_eq!(owed(&free), Owed::CreateSnapshots { wait_ms: 4_000 });
     let (given_up, _) = tell(no_script, vec![throttled(); 6]);
     assert!(given_up.verdict.is_some(), "and it ends");
+}
+
+#[test]
+fn a_request_that_lay_in_a_queue_for_days_touches_nothing() {
+    let run = Run::new(order(), 0);
+    let at = |now_ms| Seen::Begin { next_execution_id: "id-1".to_owned(), now_ms };
+    let facts = decide(&run, &at(START_BEFORE_MS + 90_000));
+    let [Fact::Judged(verdict)] = &facts[..] else { panic!("{facts:?}") };
+    let cause = verdict.cause.as_ref().unwrap();
+    assert_eq!(cause.code, Code::TooLate);
+    assert!(cause.text.contains("90 s after"), "{cause}");
+    assert!(matches!(decide(&run, &at(START_BEFORE_MS))[..], [Fact::AttemptStarted { .. }]));
 }

@@ -213,13 +213,15 @@ fn a_lost_reply_is_adopted_by_its_tag() {
 }
 
 #[test]
-fn a_lost_reply_without_a_set_is_made_again_or_failed() {
-    let answers = || vec![ok(receipt(HELD)), lost(), ok(receipt(RELEASED)), found(None)];
-    let mut again = answers();
-    again.push(created());
-    check(order(), again, (Outcome::CompletedWithIssues, CRASH, Some(Code::ReplyLost)));
-    let strict = order_with(|script| script.fallback = false);
-    check(strict, answers(), (Outcome::Failed, None, Some(Code::ReplyLost)));
+fn a_lost_reply_without_a_set_is_failed_and_never_sent_again() {
+    for fallback in [true, false] {
+        let order = order_with(|script| {
+            script.fallback = fallback;
+            script.retries = 3;
+        });
+        let answers = vec![ok(receipt(HELD)), lost(), ok(receipt(RELEASED)), found(None)];
+        check(order, answers, (Outcome::Failed, None, Some(Code::ReplyLost)));
+    }
 }
 
 #[test]
@@ -310,7 +312,7 @@ fn pre_only_with_a_proven_hold_is_released_all_the_same() {
 
 #[test]
 fn an_interrupted_attempt_is_released_and_its_set_adopted_as_crash() {
-    let begin = || Seen::Begin { next_execution_id: "id-2".to_owned() };
+    let begin = || Seen::Begin { next_execution_id: "id-2".to_owned(), now_ms: 5 };
     let answers = vec![begin(), ok(receipt(RELEASED)), found(Some(adopted()))];
     check(order(), answers, (Outcome::CompletedWithIssues, CRASH, Some(Code::Interrupted)));
     let answers = vec![begin(), ok(receipt(RELEASED)), found(None), created()];

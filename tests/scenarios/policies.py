@@ -14,7 +14,7 @@ def policy(target: str, document: str, **script: Any) -> dict[str, Any]:
     fields of its one script."""
     handler = {"Stages": ["PRE", "POST"], "ExecutionHandlerService": "AWS_SYSTEMS_MANAGER",
                "ExecutionHandler": document, "ExecuteOperationOnScriptFailure": True,
-               "ExecutionTimeout": 10, "MaximumRetryCount": 0}
+               "ExecutionTimeout": 60, "MaximumRetryCount": 0}
     return {
         "PolicyType": "EBS_SNAPSHOT_MANAGEMENT", "ResourceTypes": ["INSTANCE"],
         "ResourceLocations": ["CLOUD"], "TargetTags": [{"Key": "backup", "Value": target}],

@@ -149,7 +149,8 @@ def test_a_hanging_pre_script_is_killed_at_its_timeout_and_released(
     account: Account, launch: Launch
 ) -> None:
     instance = launch("hanging")
-    (order,) = account.plan(policy=policy(instance.target, "Scenario-Hangs"))["runs"]
+    hangs = policy(instance.target, "Scenario-Hangs", ExecutionTimeout=10)
+    (order,) = account.plan(policy=hangs)["runs"]
     # It hangs, with its child, and nobody ends it for now.
     until(lambda: instance.exec("ps", "-eo", "args=").count("sleep 777") >= 2, "it hangs")
     event = account.finished.of(order["runId"])

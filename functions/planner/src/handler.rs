@@ -18,6 +18,9 @@ use stillpoint_wire::ids;
 
 use crate::{PolicyRef, Request};
 
+/// DLM initiates within 60 minutes of the scheduled time.
+const START_WINDOW_MS: u64 = 60 * 60 * 1_000;
+
 /// What the planner answers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,7 +108,8 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
     };
     let plan = plan(&policy, &firing, &inventory)
         .map_err(|error| refuse(RefusalCode::Request, &[error]))?;
-    let orders: Vec<Order> = plan.runs.iter().map(|run| order(&plan, run)).collect();
+    let orders: Vec<Order> =
+        plan.runs.iter().map(|run| order(&plan, run, start_before_ms(&plan, fired_at))).collect();
     if !request.dry_run {
         let details: Vec<_> = orders
             .iter()
@@ -143,12 +147,19 @@ async fn policy(cloud: &Cloud, policy: &PolicyRef) -> Result<Policy, Refusal> {
     parse(id, &json).map_err(|errors| refuse(RefusalCode::Policy, &errors))
 }
 
-fn order(plan: &Plan, run: &PlannedRun) -> Order {
+/// The end of the start window: of the scheduled time, or of the request on demand.
+fn start_before_ms(plan: &Plan, fired_at: Timestamp) -> u64 {
+    let nominal = plan.nominal.parse().unwrap_or(fired_at);
+    u64::try_from(nominal.as_millisecond()).unwrap_or(0) + START_WINDOW_MS
+}
+
+fn order(plan: &Plan, run: &PlannedRun, start_before_ms: u64) -> Order {
     Order {
         run_id: ids::run_id(&plan.policy_id, &plan.schedule_name, &plan.nominal, &run.instance_id),
         policy_id: plan.policy_id.clone(),
         schedule_name: plan.schedule_name.clone(),
         nominal_time: plan.nominal.clone(),
+        start_before_ms,
         instance_id: run.instance_id.clone(),
         volumes: run
             .volumes

@@ -91,7 +91,7 @@ pub async fn advance<O: Outside>(
             // under way. One whose lease ran out died somewhere in between.
             if recorded.lease_until_ms != 0 {
                 let next_execution_id = ids::execution_id(&run.order.run_id, run.attempt + 1);
-                step(&mut run, &Seen::Begin { next_execution_id }, now_ms);
+                step(&mut run, &Seen::Begin { next_execution_id, now_ms }, now_ms);
             }
             (run, Some(recorded.version))
         }

@@ -27,7 +27,7 @@ pub(crate) async fn perform<O: Outside>(
     let order = &run.order;
     let next_execution_id = ids::execution_id(&order.run_id, run.attempt + 1);
     Ok(Some(match owed {
-        Owed::Begin => Seen::Begin { next_execution_id },
+        Owed::Begin => Seen::Begin { next_execution_id, now_ms: outside.now_ms() },
         Owed::Command { stage, execution_id } => {
             let end = run_stage(outside, order, *stage, execution_id).await;
             Seen::Script { end: Box::new(end), next_execution_id }

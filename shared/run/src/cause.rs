@@ -72,6 +72,8 @@ codes! {
     CreateThrottled = "SP3018";
     /// It is not known whether SSM took the command.
     CommandUncertain = "SP3019";
+    /// The run was not begun within its start window.
+    TooLate = "SP3020";
 }
 
 impl Cause {

@@ -18,7 +18,17 @@ const THROTTLES_MAX: u32 = 5;
 pub fn decide(run: &Run, seen: &Seen) -> Vec<Fact> {
     match run.phase {
         Phase::New => match seen {
-            Seen::Begin { next_execution_id } => vec![first_step(run, next_execution_id)],
+            Seen::Begin { now_ms, .. } if *now_ms > run.order.start_before_ms => {
+                vec![ends_without_set(
+                    run,
+                    Code::TooLate,
+                    format!(
+                        "the request came {} s after the end of its start window",
+                        (now_ms - run.order.start_before_ms) / 1_000
+                    ),
+                )]
+            }
+            Seen::Begin { next_execution_id, .. } => vec![first_step(run, next_execution_id)],
             _ => vec![],
         },
         Phase::PreScript => match seen {
@@ -69,14 +79,17 @@ fn first_step(run: &Run, next_execution_id: &str) -> Fact {
         Some(why) if script.fallback => {
             Fact::NoScript(Cause::new(Code::ScriptSkipped, why.clone()))
         }
-        Some(why) => Fact::Judged(judge(&Run {
-            doubt: Some(Cause::new(
-                Code::ScriptSkipped,
-                format!("{why}; ExecuteOperationOnScriptFailure is false, so no snapshot was made"),
-            )),
-            ..run.clone()
-        })),
+        Some(why) => ends_without_set(
+            run,
+            Code::ScriptSkipped,
+            format!("{why}; ExecuteOperationOnScriptFailure is false, so no snapshot was made"),
+        ),
     }
+}
+
+/// The end of a run that touched nothing.
+fn ends_without_set(run: &Run, code: Code, text: String) -> Fact {
+    Fact::Judged(judge(&Run { doubt: Some(Cause::new(code, text)), ..run.clone() }))
 }
 
 fn attempt(run: &Run, execution_id: &str) -> Fact {
@@ -160,10 +173,11 @@ pub(crate) fn says_nothing_held(report: &StageReport) -> bool {
 fn then_without_set(run: &Run, mut facts: Vec<Fact>, next_execution_id: &str) -> Vec<Fact> {
     let after = after(run, &facts);
     let fallback = after.order.script.as_ref().is_none_or(|script| script.fallback);
-    let for_good = after
-        .doubt
-        .as_ref()
-        .is_some_and(|doubt| matches!(doubt.code, Code::CreateRefused | Code::InstanceGone));
+    // A lost CreateSnapshots may still take effect. Another call would be a second set
+    // that nobody asked for, so it ends here; a set that appears carries the run's tag.
+    let for_good = after.doubt.as_ref().is_some_and(|doubt| {
+        matches!(doubt.code, Code::CreateRefused | Code::InstanceGone | Code::ReplyLost)
+    });
     if !for_good && after.attempts_left() {
         facts.push(attempt(&after, next_execution_id));
     } else if !for_good && fallback {

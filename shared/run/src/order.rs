@@ -17,6 +17,9 @@ pub struct Order {
     pub schedule_name: String,
     /// The scheduled time (RFC 3339), or `on-demand:<request id>`.
     pub nominal_time: String,
+    /// When it is too late to begin, in ms since the epoch: DLM begins within 60 minutes of
+    /// the scheduled time, and a message may lie in a queue for days.
+    pub start_before_ms: u64,
     /// The instance.
     pub instance_id: String,
     /// The volumes that go into the set, as planned.

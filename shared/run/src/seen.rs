@@ -13,6 +13,8 @@ pub enum Seen {
     Begin {
         /// For attempt `run.attempt + 1`.
         next_execution_id: String,
+        /// In ms since the epoch.
+        now_ms: u64,
     },
     /// The pre-script or the post-script, whichever was owed, ended.
     Script {

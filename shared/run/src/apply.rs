@@ -1,6 +1,5 @@
 //! The only mutation of a run. Total: every fact has one meaning in every phase.
 
-use crate::decide::{post_follows, says_nothing_held};
 use crate::{Cause, Code, Fact, Phase, Run, StageResult};
 
 /// Makes `fact` true of `run`.
@@ -46,7 +45,7 @@ pub fn apply(run: &mut Run, fact: &Fact) {
             run.doubt.clone_from(cause);
         }
         Fact::SetCreated(set, call) => {
-            let follows = post_follows(run);
+            let follows = run.post_follows();
             run.set = Some(set.clone());
             run.create = Some(*call);
             if follows {
@@ -73,7 +72,7 @@ pub fn apply(run: &mut Run, fact: &Fact) {
         }
         Fact::PostEnded { report, again } => {
             run.post_tries += 1;
-            if says_nothing_held(report) {
+            if report.says_nothing_held() {
                 run.thaw_owed = None;
             }
             run.post = Some(report.clone());

@@ -4,8 +4,7 @@
 //! a late answer must never move a run that went on without it.
 
 use crate::{
-    Cause, Code, CommandEnd, CreateCall, Fact, Phase, Proof, ProofState, Run, Script, Seen,
-    SnapshotSet, StageReport, StageResult, judge,
+    Cause, Code, CommandEnd, CreateCall, Fact, Phase, Run, Seen, SnapshotSet, StageResult, judge,
 };
 
 /// How often CreateSnapshots is repeated while nothing is held. With the doubling wait
@@ -109,21 +108,7 @@ fn pre_ended(run: &Run, end: &CommandEnd, next_execution_id: &str) -> Vec<Fact> 
 
 fn created(run: &Run, set: &SnapshotSet, call: CreateCall) -> Vec<Fact> {
     let fact = Fact::SetCreated(set.clone(), call);
-    if post_follows(run) { vec![fact] } else { then_judge(run, vec![fact]) }
-}
-
-/// Whether the post-script follows the snapshots: when the policy says so, and also
-/// for a policy that runs only PRE if a receipt proves that something is held.
-pub(crate) fn post_follows(run: &Run) -> bool {
-    let held = |report: &StageReport| {
-        matches!(&report.proof, Proof::Receipt { state: ProofState::Held, .. })
-    };
-    run.phase == Phase::Snapshot
-        && run.thaw_owed.is_some()
-        && run
-            .order
-            .runnable_script()
-            .is_some_and(|script: &Script| script.post || run.pre.as_ref().is_some_and(held))
+    if run.post_follows() { vec![fact] } else { then_judge(run, vec![fact]) }
 }
 
 fn refused(run: &Run, cause: &Cause, call: CreateCall) -> Vec<Fact> {
@@ -147,7 +132,7 @@ fn post_ended(run: &Run, end: &CommandEnd, next_execution_id: &str) -> Vec<Fact>
         StageResult::NotSent | StageResult::Unknown => retries.max(1),
         StageResult::Ok | StageResult::Failed | StageResult::TimedOut => retries,
     };
-    let again = !says_nothing_held(&end.report) && run.post_tries < allowed;
+    let again = !end.report.says_nothing_held() && run.post_tries < allowed;
     let ended = Fact::PostEnded { report: end.report.clone(), again };
     if again || run.set_uncertain {
         vec![ended]
@@ -155,16 +140,6 @@ fn post_ended(run: &Run, end: &CommandEnd, next_execution_id: &str) -> Vec<Fact>
         then_judge(run, vec![ended])
     } else {
         then_without_set(run, vec![ended], next_execution_id)
-    }
-}
-
-/// Whether an answer of the post-script settles that nothing is held: 0 released it,
-/// 203 found it released, 205 found nothing.
-pub(crate) fn says_nothing_held(report: &StageReport) -> bool {
-    match report.result {
-        StageResult::Ok => true,
-        StageResult::Failed => matches!(report.exit_code, Some(203 | 205)),
-        StageResult::TimedOut | StageResult::NotSent | StageResult::Unknown => false,
     }
 }
 

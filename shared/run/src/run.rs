@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Order, Proof, Verdict};
+use crate::{Cause, Order, Proof, ProofState, Verdict};
 
 /// The state of a run, as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,5 +167,31 @@ impl Run {
     #[must_use]
     pub fn pre_ok(&self) -> bool {
         self.pre.as_ref().is_some_and(|pre| pre.result == StageResult::Ok)
+    }
+
+    /// Whether the post-script follows the snapshots: when the policy says so, and also
+    /// for a policy that runs only PRE if a receipt proves that something is held.
+    pub(crate) fn post_follows(&self) -> bool {
+        let held = |report: &StageReport| {
+            matches!(&report.proof, Proof::Receipt { state: ProofState::Held, .. })
+        };
+        self.phase == Phase::Snapshot
+            && self.thaw_owed.is_some()
+            && self
+                .order
+                .runnable_script()
+                .is_some_and(|script| script.post || self.pre.as_ref().is_some_and(held))
+    }
+}
+
+impl StageReport {
+    /// Whether an answer of the post-script settles that nothing is held: 0 released it,
+    /// 203 found it released, 205 found nothing.
+    pub(crate) fn says_nothing_held(&self) -> bool {
+        match self.result {
+            StageResult::Ok => true,
+            StageResult::Failed => matches!(self.exit_code, Some(203 | 205)),
+            StageResult::TimedOut | StageResult::NotSent | StageResult::Unknown => false,
+        }
     }
 }

@@ -51,10 +51,13 @@ def script(path: Path) -> str:
 
 
 def run(
-    path: Path, agent: Path, command: str, execution_id: str
+    path: Path, agent: Path, command: str, execution_id: str, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs the script as SSM does: parameters put into the text, then sh."""
-    text = script(path).replace("{{ command }}", command).replace("{{ executionId }}", execution_id)
+    values = {"command": command, "executionId": execution_id, "timeout": "", "volumes": ""} | more
+    text = script(path)
+    for name, value in values.items():
+        text = text.replace("{{ " + name + " }}", value)
     assert AGENT in text and "{{" not in text
     return subprocess.run(
         ["sh"], input=text.replace(AGENT, str(agent)), capture_output=True, text=True, check=False
@@ -83,8 +86,12 @@ def test_there_is_a_document_for_each_application() -> None:
 def test_document_satisfies_dlm(path: Path) -> None:
     document = load(path)
     assert document["schemaVersion"] == "2.2"
-    # Exactly these two: DLM sends no others, and one without a default would fail every run.
-    assert set(document["parameters"]) == {"executionId", "command"}
+    # DLM sends the first two and no others, and one without a default would fail every run.
+    assert set(document["parameters"]) == {"executionId", "command", "timeout", "volumes"}
+    for name in ("timeout", "volumes"):
+        parameter = document["parameters"][name]
+        assert (parameter["type"], parameter["default"]) == ("String", "")
+        assert re.fullmatch(parameter["allowedPattern"], "")
     execution_id, command = document["parameters"]["executionId"], document["parameters"]["command"]
     assert execution_id["type"] == command["type"] == "String"
     assert execution_id["default"] == "None"
@@ -109,7 +116,7 @@ def test_document_is_one_linux_step_with_a_timeout_that_ssm_honours(path: Path) 
 def test_parameters_stand_in_quotes_and_nowhere_else(path: Path) -> None:
     for line in path.read_text().splitlines():
         if "{{" in line:
-            assert re.fullmatch(r"\s*\w+='\{\{ (executionId|command) \}\}'", line), line
+            assert re.fullmatch(r"\s*\w+='\{\{ (executionId|command|timeout|volumes) \}\}'", line), line
 
 
 # --- what the shell does --------------------------------------------------------------------------
@@ -132,6 +139,12 @@ def test_agent_gets_stage_application_and_execution_id(
     done = run(path, agent, command, UUID)
     expected = [command, "--application", APPLICATIONS[path.stem], "--execution-id", UUID]
     assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, expected, "")
+
+
+@every_document
+def test_agent_gets_the_time_and_the_volumes_that_the_runner_sends(path: Path, agent: Path) -> None:
+    done = run(path, agent, "pre-script", UUID, timeout="60s", volumes="vol-0a1,vol-0b2")
+    assert done.stdout.splitlines()[-4:] == ["--timeout", "60s", "--volumes", "vol-0a1,vol-0b2"]
 
 
 @every_document

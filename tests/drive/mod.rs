@@ -241,3 +241,24 @@ fn an_attempt_that_does_not_fit_is_not_begun() {
     assert_eq!(run.attempt, 1, "the attempt that was not begun was counted");
     assert_eq!(run.verdict.unwrap().consistency, Some(Consistency::Application));
 }
+
+#[test]
+fn our_documents_are_told_the_time_and_the_volumes_and_others_only_what_dlm_sends() {
+    for (document, ours) in [
+        ("Stillpoint-Filesystem", true),
+        ("arn:aws:ssm:us-east-1:111122223333:document/Stillpoint-PostgreSQL", true),
+        ("Database-Quiesce", false),
+    ] {
+        let mut order = order(0, true);
+        order.volumes[0].boot = true;
+        order.script.as_mut().unwrap().document = document.to_owned();
+        let world = World::new(Document::Agent);
+        deliver(&world, &order);
+        let sent = &world.state.lock().unwrap().sent;
+        assert_eq!(sent.len(), 2);
+        for parameters in sent {
+            assert_eq!(parameters.get("timeout").map(String::as_str), ours.then_some("10s"));
+            assert_eq!(parameters.get("volumes").map(String::as_str), ours.then_some("vol-b"));
+        }
+    }
+}

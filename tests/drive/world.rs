@@ -42,6 +42,7 @@ pub(crate) struct State {
     pub(crate) held: Option<String>,
     held_since_ms: u64,
     auto_thawed: Vec<String>,
+    pub(crate) sent: Vec<BTreeMap<String, String>>,
     pub(crate) pre_ran: Vec<String>,
     pub(crate) post_ran: Vec<String>,
     /// Each set with the execution id that was held around its creation, if one was.
@@ -205,6 +206,7 @@ impl Commands for World {
             if !self.instance_exists {
                 return Err(fault(FaultKind::Refused, "InvalidInstanceId"));
             }
+            state.sent.push(command.parameters.clone());
             let (stage, id) = (&command.parameters["command"], &command.parameters["executionId"]);
             let end = self.execute(state, stage, id);
             let command_id = format!("command-{}", state.commands.len());

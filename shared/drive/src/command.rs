@@ -16,6 +16,8 @@ const POLL_MS: u64 = 200;
 /// A throttled SendCommand is repeated this often, doubling from [`SEND_WAIT_MS`].
 const SENDS_MAX: u32 = 5;
 const SEND_WAIT_MS: u64 = 500;
+/// Documents whose name begins like this are ours; they take more than DLM sends.
+const OUR_DOCUMENTS: &str = "Stillpoint-";
 /// How much of a document's own words goes into a cause.
 const WORDS_CHARS_MAX: usize = 300;
 
@@ -38,11 +40,8 @@ pub(crate) async fn run_stage<O: Outside>(
         .unwrap_or_default();
     let command = SendCommand {
         instance_id: order.instance_id.clone(),
+        parameters: parameters(order, &document, stage, execution_id, timeout_secs),
         document,
-        parameters: BTreeMap::from([
-            ("executionId".to_owned(), execution_id.to_owned()),
-            ("command".to_owned(), stage.command().to_owned()),
-        ]),
         delivery_secs: DELIVERY_SECS,
         comment: format!("stillpoint {}", order.run_id),
     };
@@ -62,6 +61,30 @@ pub(crate) async fn run_stage<O: Outside>(
         }
     };
     finish(end, execution_id, started_ms, outside.now_ms())
+}
+
+/// What DLM sends to every document, and for ours also how much time there is and which
+/// volumes are in the set, so that nothing else is frozen.
+fn parameters(
+    order: &Order,
+    document: &str,
+    stage: Stage,
+    execution_id: &str,
+    timeout_secs: u32,
+) -> BTreeMap<String, String> {
+    let mut parameters = BTreeMap::from([
+        ("executionId".to_owned(), execution_id.to_owned()),
+        ("command".to_owned(), stage.command().to_owned()),
+    ]);
+    // A shared document is named by its ARN.
+    let name = document.rsplit('/').next().unwrap_or(document);
+    if name.starts_with(OUR_DOCUMENTS) {
+        let data = order.volumes.iter().filter(|volume| !volume.boot);
+        let ids: Vec<_> = data.map(|volume| volume.volume_id.as_str()).collect();
+        parameters.insert("timeout".to_owned(), format!("{timeout_secs}s"));
+        parameters.insert("volumes".to_owned(), ids.join(","));
+    }
+    parameters
 }
 
 async fn send<O: Outside>(

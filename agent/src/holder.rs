@@ -14,9 +14,7 @@ use std::time::Duration;
 use crate::apps::Application;
 use crate::control::{LINE_BYTES_MAX, to_client};
 use crate::crew::{Crew, Order};
-use crate::flush::Flush;
 use crate::hold::{Cause, Event, Phase};
-use crate::mountinfo::Dev;
 use crate::page::{Fs, Page};
 use crate::pump::Pump;
 use crate::rcu::Rcu;
@@ -24,7 +22,7 @@ use crate::sentinel::{self, SENTINELS, Sentinel};
 use crate::state::{Process, Record, State};
 use crate::sys::{self, Forked};
 use crate::thaw::{Holder, Thawer, nanos};
-use crate::{failpoint, process};
+use crate::{failpoint, flush, process};
 
 /// The holder is rank 0 among those that thaw; sentinels follow.
 const RANK: u8 = 0;
@@ -203,21 +201,20 @@ impl Holding {
     }
 
     fn flush(&self) -> Result<(), String> {
-        let until_ns = sys::boottime_ns() + nanos(self.left().saturating_sub(FREEZE_RESERVE));
-        let remembered = &self.job.record.filesystems;
-        let devs: Vec<Dev> = remembered.iter().filter_map(|fs| Dev::parse(&fs.dev)).collect();
-        let flush = Flush { crew: &self.crew, devs: &devs, done: &self.done, until_ns };
-        match flush.run() {
-            Ok((written, synced)) => {
-                self.log(&format!(
-                    "flushed: open files in {written:.1?}, the rest in {synced:.1?}"
-                ));
+        let until = sys::boottime_ns() + nanos(self.left().saturating_sub(FREEZE_RESERVE));
+        match flush::run(&self.crew, self.job.files.len(), &self.done, until) {
+            Ok(passes) => {
+                self.log(&format!("flushed in {passes:.1?}"));
                 Ok(())
             }
-            Err(trouble) => {
-                let index = trouble.index();
-                let mount = remembered.get(index).map(|fs| fs.mount.as_str()).unwrap_or_default();
-                Err(format!("{mount}: {trouble}"))
+            Err((index, errno)) => {
+                let mount = self.job.record.filesystems.get(index).map(|fs| fs.mount.as_str());
+                let mount = mount.unwrap_or_default();
+                if errno == 0 {
+                    return Err(format!("{mount}: the flush was not done within the budget"));
+                }
+                let error = io::Error::from_raw_os_error(errno);
+                Err(format!("{mount}: the flush failed: {error}"))
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Every call to the kernel that the standard library does not offer, and all of the
-//! `unsafe` of the agent but that of `pagecache`.
+//! `unsafe` of the agent.
 //!
 //! Each function is as thin as it can be and returns `io::Result`; nothing here knows
 //! what a hold is. None of the functions that run between the first freeze and the

@@ -153,3 +153,20 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     }
     found
 }
+
+#[test]
+fn every_row_of_the_semantics_is_a_test_and_every_test_a_row() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let rows: BTreeSet<String> = read("docs/SEMANTICS.md")
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .filter_map(|line| line.rsplit('`').nth(1).map(str::to_owned))
+        .collect();
+    let tests: BTreeSet<String> = read("tests/run/truth_table.rs")
+        .split("#[test]\nfn ")
+        .skip(1)
+        .filter_map(|rest| rest.split('(').next().map(str::to_owned))
+        .collect();
+    assert!(tests.len() > 15, "{tests:?}");
+    assert_eq!(rows, tests);
+}

@@ -78,7 +78,7 @@ class Bench:
                 world.run("dd", "if=/dev/zero", f"of={mount}/{name}", "bs=1M",
                           f"count={megabytes}", "conv=fsync")
         if len(world.mounts) == 1:
-            disks.share(world.volumes[0].number, disks.SHARE_PERCENT)
+            disks.share(world.volumes[0].number)
 
     @contextlib.contextmanager
     def crew(self, world: World, names: list[str], application: str = "filesystem"
@@ -146,8 +146,7 @@ def measure(options: argparse.Namespace) -> int:
         except BlockingIOError:
             raise RuntimeError("another benchmark is running") from None
         disks.check()
-        if Path(f"/sys/block/loop{disks.FIRST_LOOP}").exists():
-            raise RuntimeError(f"/dev/loop{disks.FIRST_LOOP} exists; it is not ours")
+        disks.claim(LOOPS_MAX)
         tools = equipment.gather(TARGET, out / "tools")
         with surroundings(out) as (scratch, groups):
             reps = options.reps or (REPS_QUICK if options.quick else REPS_FULL)

@@ -62,6 +62,8 @@ def _one(bench: Bench, world: World, load: Load, parse: Callable[[str], Commits]
                           tries=1)
     finally:
         output = process.communicate(timeout=START_SECONDS)[0].decode()
+    if "refused" in found:
+        return found
     commits = parse(output)
     answered, thawing = found["answered ns"], found["thawing ns"]
     held = [end - begin for begin, end in commits if end > answered and begin < thawing]

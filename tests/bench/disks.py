@@ -23,9 +23,11 @@ BLKIO = Path("/sys/fs/cgroup/blkio")
 LIMITS = {"blkio.throttle.write_bps_device": BYTES_PER_SECOND,
           "blkio.throttle.write_iops_device": WRITES_PER_SECOND}
 # The kernel starts to write back when a device's dirty pages pass its share of the threshold; a
-# device that has written little has next to none, unless it is given one.
-SHARE_PERCENT = 60
-REMOVE_TRIES = 50
+# device that has written little has next to none, unless it is given one. All devices' shares
+# together are no more than 100, so that the first may be refused.
+SHARES_PERCENT = (60, 40, 20)
+# The watchdog keeps a filesystem for ten seconds more when the benchmark is killed.
+REMOVE_TRIES = 100
 
 
 def check() -> None:
@@ -34,14 +36,27 @@ def check() -> None:
                            "the block controller of cgroup v1 (systemd.unified_cgroup_hierarchy=0)")
 
 
+def claim(count: int) -> None:
+    """Refuses when one of the numbers is in use; an unused device is cleared away."""
+    for number in range(FIRST_LOOP, FIRST_LOOP + count):
+        if Path(f"/sys/block/loop{number}/loop/backing_file").exists():
+            raise RuntimeError(f"/dev/loop{number} is in use, and the benchmark needs the number")
+        if Path(f"/sys/block/loop{number}").exists():
+            remove(number)
+
+
 def limit(number: int, on: bool) -> None:
     for name, value in LIMITS.items():
         with contextlib.suppress(OSError):  # a device that is gone has no limit
             (BLKIO / name).write_text(f"{LOOP_MAJOR}:{number} {value if on else 0}\n")
 
 
-def share(number: int, percent: int) -> None:
-    Path(f"/sys/class/bdi/{LOOP_MAJOR}:{number}/min_ratio").write_text(f"{percent}\n")
+def share(number: int) -> None:
+    for percent in SHARES_PERCENT:
+        with contextlib.suppress(OSError):
+            path = Path(f"/sys/class/bdi/{LOOP_MAJOR}:{number}/min_ratio")
+            path.write_text(f"{percent}\n", encoding="ascii")
+            return
 
 
 def dirty_mb(number: int) -> float:
@@ -58,7 +73,6 @@ def attach(image: Path, number: int, megabytes: int, fs: str) -> str:
         file.truncate(megabytes << 20)
     device = f"/dev/loop{number}"
     with open("/dev/loop-control", "rb") as control:
-        # Fails with EEXIST for a device that is somebody's.
         fcntl.ioctl(control, LOOP_CTL_ADD, number)
     _run("losetup", device, image)
     # Everything is initialised now, because a lazy kernel thread would write during the trials.

@@ -15,7 +15,9 @@ from pathlib import Path
 
 PACKAGES = ("qemu-guest-agent", "mariadb-server-core", "mariadb-client-core")
 NEEDED = ("gcc", "unshare", "losetup", "mkfs.ext4", "mkfs.xfs", "lsblk", "fsfreeze", "pgrep",
-          "apt-get", "dpkg-deb")
+          "sudo", "apt-get", "dpkg-deb")
+# The machine sees the host's files, but not what is below these (lab/init.py).
+HIDDEN = ("/tmp", "/run", "/var/tmp", "/dev", "/proc", "/sys")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Equipment:
 def gather(target: Path, folder: Path) -> Equipment:
     """Everything, in `folder`. The agent is copied, so that a build during the run changes
     nothing."""
+    for hidden in HIDDEN:
+        if target.resolve().is_relative_to(hidden):
+            raise RuntimeError(f"the target folder is below {hidden}, which cannot be seen from "
+                               "the benchmark's machine: set CARGO_TARGET_DIR to another")
     path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
     missing = [name for name in NEEDED if shutil.which(name, path=path) is None]
     if missing:

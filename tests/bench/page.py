@@ -32,9 +32,11 @@ def write(path: Path, results: Results, facts: dict[str, str]) -> None:
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>freeze benchmark</title>"
              f"<meta name=viewport content='width=device-width'><style>{STYLE}</style>",
              "<h1>What a freeze costs the writers</h1>",
-             "<p>Bars: the longest that any writer waited beyond the hold itself, median; the thin "
-             "line is from the shortest to the longest trial. The scale is logarithmic. All "
-             "subjects took turns on the same load, on devices limited to 125 MB/s.</p>",
+             "<p>Bars: the longest that any writer waited beyond the hold itself, median. The hold "
+             "is from the answer that everything is frozen to the request to thaw, so the start of "
+             "the command that thaws counts. The thin line is from the shortest to the longest "
+             "trial; the scale is logarithmic. All subjects took turns on the same load, on "
+             "devices limited to 125 MB/s.</p>",
              f"<p class=note>{html.escape(', '.join(f'{k}: {v}' for k, v in facts.items()))}</p>"]
     for case in results.rounds:
         parts += [f"<h2>{html.escape(case)}</h2>", _picture(results, case), _table(results, case)]

@@ -242,7 +242,7 @@ static int watchdog(int argc, char **a) {
         thaw_all(guards, n);
     }
     /* Closed without a word: the driver died, and a freeze may still be under way. */
-    if (read(0, line, sizeof line) <= 0) rounds = 40;
+    if (read(0, line, sizeof line) <= 0) rounds = 20;
     for (; rounds; rounds--) {
         thaw_all(guards, n);
         if (rounds > 1) rest(500000000);

@@ -15,7 +15,8 @@ from .subjects import NO_RCU, RIVALS, STILLPOINT
 
 UNITS = {"added stall": "ms", "added transaction stall": "ms", "request to frozen": "ms",
          "fsync during flush": "ms", "thaw": "ms", "cpu": "ms",
-         "processes": "count", "programs": "count", "dirty at request": "MB",
+         "processes": "count", "programs": "count", "refused": "count",
+         "request to refusal": "ms", "dirty at request": "MB",
          "commits between lock and freeze": "count"}
 # Two calls of a writer are one to two milliseconds apart: less is not told from nothing.
 RESOLUTION_MS = 1.0

@@ -24,7 +24,7 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 RCU_SWITCH = "/sys/kernel/rcu_expedited"
 QGA_SOCKET = "/run/qga.sock"
 # As much as DLM allows a script.
-AGENT_TIMEOUT = "120s"
+AGENT_TIMEOUT_SECONDS = 120
 
 STILLPOINT, NO_RCU = "stillpoint", "stillpoint, plain RCU"
 AWS_POSTGRES, AWS_MYSQL = "AWS sample PostgreSQL", "AWS sample MySQL"
@@ -81,7 +81,7 @@ class Stillpoint(Subject):
         execution = uuid.uuid4()
         words = [f"exec:/usr/local/bin/stillpoint-agent {stage} --execution-id {execution} "
                  f"--application {self.application}" for stage in ("pre-script", "post-script")]
-        return f"{words[0]} --timeout {AGENT_TIMEOUT} --deadline 60s", words[1]
+        return f"{words[0]} --timeout {AGENT_TIMEOUT_SECONDS}s --deadline 60s", words[1]
 
     def before(self) -> None:
         if self.name == NO_RCU:
@@ -166,8 +166,10 @@ def stubs(world: World, databases: bool) -> None:
     """What the machine lacks for the sample; without databases also their clients."""
     for name in ("systemctl", *(() if databases else ("psql", "mysql"))):
         put(world, f"/usr/local/sbin/{name}", _YES)
-    # Its own line in secure_path order: sudo looks in /usr/local/sbin first, as PATH does here.
-    world.run("sudo", "-n", "true")
+    # The sample reaches the stubs through sudo, whose own path must find them first as well.
+    found = world.run("sudo", "-n", "sh", "-c", "command -v systemctl").strip()
+    if found != "/usr/local/sbin/systemctl":
+        raise RuntimeError(f"sudo finds {found}, and not the benchmark's systemctl")
 
 
 def put(world: World, path: str, text: str | bytes) -> None:

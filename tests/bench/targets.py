@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from .cases import HALF_MB_S, NEAR_MB_S, Case
 from .databases import MARIADB_CASE, POSTGRES_CASE
 from .results import Figure, Results
-from .subjects import AWS_MYSQL, AWS_POSTGRES, FSFREEZE, NO_RCU, QEMU_GA, STILLPOINT
+from .subjects import (
+    AGENT_TIMEOUT_SECONDS,
+    AWS_MYSQL,
+    AWS_POSTGRES,
+    FSFREEZE,
+    NO_RCU,
+    QEMU_GA,
+    STILLPOINT,
+)
 from .table import number
 from .trial import Load
 
@@ -73,6 +81,10 @@ def judge(results: Results) -> list[Target]:
                                 results.ratio(case, AWS_POSTGRES, FSYNC), 5, least=True))
     case = Case("ext4", 1, Load(0, NEAR_MB_S)).name
     found.append(Target(f"{case}: added stall, ms", results.figure(case, STILLPOINT, STALL), 200))
+    refusal = results.figure(case, STILLPOINT, "request to refusal")
+    if refusal:
+        found.append(Target(f"{case}: refused (206) within its time, ms", refusal,
+                            AGENT_TIMEOUT_SECONDS * 1000, worst=True))
     for case in (POSTGRES_CASE, MARIADB_CASE):
         found.append(Target(f"{case}: added transaction stall, ms",
                             results.figure(case, STILLPOINT, TXN), 15))

@@ -45,6 +45,11 @@ def test_what_failed_is_no_measurement(codes: str) -> None:
         trial.figures(probe([("f", 0, 45, 255)], codes), 1)
 
 
+def test_a_refusal_is_an_answer() -> None:
+    found = trial.figures(probe([], "206 205"), 1)
+    assert found == {"refused": 1, "request to refusal": 50}
+
+
 def test_a_probe_that_was_cut_short_is_no_measurement() -> None:
     with pytest.raises(trial.Invalid, match="did not finish"):
         trial.figures(probe([("f", 0, 45, 255)]).removesuffix("."), 1)

@@ -262,3 +262,32 @@ fn our_documents_are_told_the_time_and_the_volumes_and_others_only_what_dlm_send
         }
     }
 }
+
+#[test]
+fn every_status_of_a_command_means_one_thing() {
+    use stillpoint_drive::outside::Progress::{self, *};
+    for (status, details, means) in [
+        ("Pending", "Pending", Waiting),
+        ("Delayed", "Delayed", Waiting),
+        ("InProgress", "InProgress", Running),
+        ("Cancelling", "Cancelling", Running),
+        ("Success", "Success", Succeeded),
+        ("Failed", "Failed", Failed),
+        ("TimedOut", "DeliveryTimedOut", GivenUp),
+        ("TimedOut", "Execution Timed Out", GivenUp),
+        ("Cancelled", "Cancelled", GivenUp),
+        ("Cancelled", "Terminated", GivenUp),
+        ("Failed", "Terminated", GivenUp),
+        ("Failed", "Undeliverable", NeverRan),
+        ("Cancelled", "Undeliverable", NeverRan),
+        ("Failed", "InvalidPlatform", NeverRan),
+        ("Failed", "Invalid Platform", NeverRan),
+        ("Failed", "AccessDenied", NeverRan),
+        ("Failed", "Access Denied", NeverRan),
+        ("Failed", "something new", Failed),
+        ("Invented", "Later", Waiting),
+        ("", "", Waiting),
+    ] {
+        assert_eq!(Progress::of(status, details), means, "{status} {details}");
+    }
+}

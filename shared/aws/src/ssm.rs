@@ -1,6 +1,5 @@
 //! Commands: send to one instance, ask, cancel.
 
-use aws_sdk_ssm::types::CommandInvocationStatus;
 use stillpoint_drive::outside::{CommandState, Commands, Fault, Progress, SendCommand};
 
 use crate::Cloud;
@@ -39,7 +38,10 @@ impl Commands for Cloud {
             Ok(answer) => {
                 let details = answer.status_details().unwrap_or_default().to_owned();
                 Ok(CommandState {
-                    progress: progress(answer.status(), &details),
+                    progress: Progress::of(
+                        answer.status().map_or("", |one| one.as_str()),
+                        &details,
+                    ),
                     details,
                     exit_code: Some(answer.response_code()).filter(|code| *code >= 0),
                     stdout: answer.standard_output_content().unwrap_or_default().to_owned(),
@@ -52,28 +54,5 @@ impl Commands for Cloud {
     async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
         let request = self.ssm.cancel_command().command_id(command_id).instance_ids(instance_id);
         request.send().await.map(drop).map_err(fault)
-    }
-}
-
-/// The status decides, the details refine. The documentation prints some details with
-/// blanks and some without.
-fn progress(status: Option<&CommandInvocationStatus>, details: &str) -> Progress {
-    let details: String =
-        details.chars().filter(|one| !one.is_whitespace()).collect::<String>().to_lowercase();
-    match status {
-        Some(CommandInvocationStatus::Success) => Progress::Succeeded,
-        Some(CommandInvocationStatus::InProgress | CommandInvocationStatus::Cancelling) => {
-            Progress::Running
-        }
-        Some(CommandInvocationStatus::TimedOut) => Progress::GivenUp,
-        Some(CommandInvocationStatus::Cancelled | CommandInvocationStatus::Failed) => {
-            match details.as_str() {
-                "undeliverable" | "invalidplatform" | "accessdenied" => Progress::NeverRan,
-                "cancelled" | "terminated" => Progress::GivenUp,
-                _ => Progress::Failed,
-            }
-        }
-        // Pending, Delayed, and whatever SSM invents: the time limits end the waiting.
-        _ => Progress::Waiting,
     }
 }

@@ -91,6 +91,33 @@ pub enum Progress {
     NeverRan,
 }
 
+impl Progress {
+    /// What an invocation's `Status` and `StatusDetails` mean. The status decides and the
+    /// details refine; the documentation prints some details with blanks and some without.
+    ///
+    /// A status that SSM may invent yet is taken for one that still waits: the time limits
+    /// end the waiting, and the post-script follows.
+    #[must_use]
+    pub fn of(status: &str, details: &str) -> Self {
+        let details: String = details
+            .chars()
+            .filter(|one| !one.is_whitespace())
+            .flat_map(char::to_lowercase)
+            .collect();
+        match status {
+            "Success" => Self::Succeeded,
+            "InProgress" | "Cancelling" => Self::Running,
+            "TimedOut" => Self::GivenUp,
+            "Cancelled" | "Failed" => match details.as_str() {
+                "undeliverable" | "invalidplatform" | "accessdenied" => Self::NeverRan,
+                "cancelled" | "terminated" => Self::GivenUp,
+                _ => Self::Failed,
+            },
+            _ => Self::Waiting,
+        }
+    }
+}
+
 /// Systems Manager.
 pub trait Commands: Sync {
     /// Sends a command. There is no token: after [`FaultKind::Unknown`] it may run.

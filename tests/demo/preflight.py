@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,9 @@ PACKAGES = {
 }
 _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/stillpoint-demo.conf")
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+# The AWS SDK's own minimum. Debian carries a compiler this new as the -web packages.
+_RUST_MIN = (1, 94)
+_RUST_PACKAGES = ["cargo-web", "rustc-web"]
 _FILESYSTEMS = ("btrfs", "ext4", "xfs", "overlay")
 
 
@@ -53,6 +57,20 @@ def missing_packages() -> list[str]:
     if importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
     return missing
+
+
+def rust_found() -> str:
+    """What `cargo --version` says; empty without a cargo."""
+    if shutil.which("cargo") is None:
+        return ""
+    asked = subprocess.run(["cargo", "--version"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
+def rust_is_new_enough(found: str) -> bool:
+    """`cargo 1.95.0 (f2d3ce0bd 2026-03-21)` is."""
+    numbers = re.match(r"cargo (\d+)\.(\d+)", found)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= _RUST_MIN
 
 
 def complaints() -> list[str]:
@@ -112,10 +130,16 @@ def main() -> int:
     missing = missing_packages()
     if missing and options.install and install(missing) != 0:
         return 1
+    if not rust_is_new_enough(rust_found()) and options.install:
+        install(_RUST_PACKAGES)
     still = missing_packages()
     if still:
         print(f"preflight: missing packages: {' '.join(still)} "
               "(python3 tests/demo/preflight.py --install)", file=sys.stderr)
+    if not rust_is_new_enough(found_rust := rust_found()):
+        print(f"preflight: cargo {_RUST_MIN[0]}.{_RUST_MIN[1]} or newer is needed, found "
+              f"{found_rust or 'none'}: install it with rustup", file=sys.stderr)
+        return 1
     return 1 if still else 0
 
 

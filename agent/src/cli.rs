@@ -1,12 +1,15 @@
-//! Reads the command line. Pure: words in, a [`Call`] or a sentence about what is wrong
-//! out.
+//! Reads the command line. Pure: words and settings in, a [`Call`] or a sentence about
+//! what is wrong out. An option wins over the setting of the same name.
 
 use std::time::Duration;
 
+use crate::config::Config;
+
 /// DLM's own default, and how long the runner's pre-script may take.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// Less leaves nothing to work with, since two seconds of it are kept in reserve.
-pub const TIMEOUT_MIN: Duration = Duration::from_secs(3);
+/// Two seconds of it are kept in reserve, one is for the freeze; less leaves no time to
+/// flush.
+pub const TIMEOUT_MIN: Duration = Duration::from_secs(4);
 /// SSM's default for a command is one hour.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 /// Long enough for CreateSnapshots and one post-script that is retried.
@@ -60,6 +63,8 @@ pub enum Wanted {
     Filesystem,
     /// Every running PostgreSQL cluster.
     PostgreSql,
+    /// Whatever the hooks of this instance quiesce.
+    Hooks,
 }
 
 /// One call of the agent.
@@ -71,26 +76,24 @@ pub struct Call {
     pub execution_id: String,
     /// What to quiesce.
     pub wanted: Wanted,
-    /// After how long a hold ends by itself.
-    pub deadline: Duration,
-    /// How long this call may take.
-    pub timeout: Duration,
     /// Freeze only filesystems on these volumes; empty for all.
     pub volumes: Vec<String>,
     /// `status` as JSON.
     pub json: bool,
+    /// The settings, those of the command line among them.
+    pub config: Config,
 }
 
 /// How to call it, for a person.
 pub const USAGE: &str = "usage: stillpoint-agent pre-script|post-script|dry-run|status|thaw \
-[--execution-id UUID] [--application filesystem|postgresql] [--deadline 60s] [--timeout 10s] \
+[--execution-id UUID] [--application filesystem|postgresql|hooks] [--deadline 60s] [--timeout 10s] \
 [--volumes vol-a,vol-b] [--json]";
 
-/// Reads the words after the program's name.
+/// Reads the words after the program's name, for an agent with these settings.
 ///
 /// # Errors
 /// The option or word that is wrong, what was found and what is allowed.
-pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Call, String> {
+pub fn parse(words: impl IntoIterator<Item = String>, config: Config) -> Result<Call, String> {
     let mut words = words.into_iter();
     let first = words.next().ok_or_else(|| USAGE.to_owned())?;
     let stage =
@@ -99,10 +102,9 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Call, String> {
         stage,
         execution_id: String::new(),
         wanted: Wanted::Filesystem,
-        deadline: DEADLINE_DEFAULT,
-        timeout: TIMEOUT_DEFAULT,
         volumes: Vec::new(),
         json: false,
+        config,
     };
     while let Some(word) = words.next() {
         let (name, mut inline) = match word.split_once('=') {
@@ -119,9 +121,11 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Call, String> {
             "--execution-id" => call.execution_id = execution_id(&value()?)?,
             "--application" => call.wanted = application(&value()?)?,
             "--deadline" => {
-                call.deadline = within(&name, &value()?, DEADLINE_MIN, DEADLINE_MAX)?;
+                call.config.deadline = within(&name, &value()?, DEADLINE_MIN, DEADLINE_MAX)?;
             }
-            "--timeout" => call.timeout = within(&name, &value()?, TIMEOUT_MIN, TIMEOUT_MAX)?,
+            "--timeout" => {
+                call.config.timeout = within(&name, &value()?, TIMEOUT_MIN, TIMEOUT_MAX)?;
+            }
             "--volumes" => call.volumes = volumes(&value()?)?,
             _ => return Err(format!("unknown option {name:?}; {USAGE}")),
         }
@@ -149,25 +153,37 @@ fn application(value: &str) -> Result<Wanted, String> {
     match value {
         "filesystem" => Ok(Wanted::Filesystem),
         "postgresql" => Ok(Wanted::PostgreSql),
-        _ => Err(format!("--application: {value:?} is not filesystem or postgresql")),
+        "hooks" => Ok(Wanted::Hooks),
+        _ => Err(format!("--application: {value:?} is not filesystem, postgresql or hooks")),
     }
 }
 
 fn within(name: &str, value: &str, min: Duration, max: Duration) -> Result<Duration, String> {
-    let allowed = || format!("{name}: {value:?} is not between {}s and {}s", secs(min), secs(max));
-    let digits = value.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| allowed())?;
-    let time = match value.get(digits.len()..).unwrap_or_default() {
+    time(value, min, max).ok_or_else(|| format!("{name}: {value:?} is not {}", bounds(min, max)))
+}
+
+/// Reads a time such as `500ms`, `10s`, `2m`, or a number of seconds, within limits.
+#[must_use]
+pub fn time(text: &str, min: Duration, max: Duration) -> Option<Duration> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    let time = match text.get(digits.len()..).unwrap_or_default() {
         "" | "s" => Duration::from_secs(number),
         "ms" => Duration::from_millis(number),
         "m" => Duration::from_secs(number.saturating_mul(60)),
-        _ => return Err(allowed()),
+        _ => return None,
     };
-    if time < min || time > max { Err(allowed()) } else { Ok(time) }
+    (min..=max).contains(&time).then_some(time)
 }
 
-fn secs(time: Duration) -> u64 {
-    time.as_secs()
+/// The limits of a time, in words.
+#[must_use]
+pub fn bounds(min: Duration, max: Duration) -> String {
+    let word = |time: Duration| match time.subsec_millis() {
+        0 => format!("{}s", time.as_secs()),
+        _ => format!("{}ms", time.as_millis()),
+    };
+    format!("between {} and {}", word(min), word(max))
 }
 
 fn volumes(value: &str) -> Result<Vec<String>, String> {

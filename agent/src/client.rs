@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use stillpoint_wire::receipt::{HoldState, LeftOut, Receipt};
 
-use crate::apps::{self, Application};
+use crate::apps::{self, Application, owed};
 use crate::cli::{Call, Stage};
-use crate::control::{ACKNOWLEDGE, LINE_BYTES_MAX, to_client};
+use crate::control::{ACKNOWLEDGE, MESSAGE_BYTES_MAX, to_client};
 use crate::hold::{End, Phase};
 use crate::holder::{self, Job};
 use crate::page::{Fs, Page};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Filesystem, Plan};
 use crate::state::{Record, Remembered, State};
 use crate::sys::{self, Forked};
 use crate::thaw::{millis, nanos};
@@ -33,8 +33,9 @@ pub const SYSFS: &str = "/sys";
 const TIMEOUT_RESERVE: Duration = Duration::from_secs(2);
 /// A hold that is just ending gives its lock up within this.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-/// How long the client waits after the budget for a holder that should have answered.
-const HOLDER_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the client waits after the budget for a holder that should have answered, and
+/// then for the roll-back: together less than the reserve.
+const HOLDER_PATIENCE: Duration = Duration::from_millis(750);
 /// Settings and paths are asked within this.
 pub const PREFLIGHT_BUDGET: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(20);
@@ -42,7 +43,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// Runs a pre-script.
 #[must_use]
 pub fn pre_script(call: &Call) -> Receipt {
-    let budget_ns = sys::boottime_ns() + nanos(call.timeout.saturating_sub(TIMEOUT_RESERVE));
+    let budget_ns = sys::boottime_ns() + nanos(call.config.timeout.saturating_sub(TIMEOUT_RESERVE));
     let refuse = |why: &str| refused(call, why);
     let state = match State::create() {
         Ok(state) => state,
@@ -66,16 +67,7 @@ pub fn pre_script(call: &Call) -> Receipt {
     state.prune();
     match start(call, &state, lock, plan, apps, budget_ns) {
         Ok((record, page, holder)) => attend(&state, &record, page, &holder, budget_ns),
-        Err(error) => {
-            let why = format!("the holder cannot be started: {error}");
-            receipt::plain(
-                Stage::PreScript,
-                &call.execution_id,
-                exit::PRE_FAILED,
-                HoldState::Failed,
-                &why,
-            )
-        }
+        Err(error) => refuse(&format!("the holder cannot be started: {error}")),
     }
 }
 
@@ -88,8 +80,13 @@ fn refused(call: &Call, why: &str) -> Receipt {
 /// # Errors
 /// Why no hold is possible.
 pub fn preflight(call: &Call) -> Result<(Plan, Vec<Box<dyn Application>>), String> {
-    let plan = plan::make(Path::new(SYSFS), &call.volumes)?;
-    let mut apps = apps::detect(call.wanted)?;
+    let plan = plan::make(Path::new(SYSFS), &call.volumes, &call.config)?;
+    let mut apps = apps::detect(call)?;
+    if plan.filesystems.is_empty() && apps.is_empty() {
+        let out: Vec<String> = left_out(&plan).into_iter().map(|out| out.mount).collect();
+        let out = out.join(", ");
+        return Err(format!("nothing would be frozen, and no application be quiesced ({out})"));
+    }
     for app in &mut apps {
         app.preflight(&plan, PREFLIGHT_BUDGET)?;
     }
@@ -170,9 +167,13 @@ fn start(
             }
             drop(ours);
             let depths = plan.filesystems.iter().map(|fs| fs.depth).collect();
-            let files = Arc::new(plan.filesystems.into_iter().map(|fs| fs.file).collect());
-            let (state, deadline) = (state.clone(), call.deadline);
-            let job = Job { files, depths, page, state, record, apps, lock, deadline, budget_ns };
+            let name = |fs: &Filesystem| (fs.mount.point.display().to_string(), fs.dev);
+            let flushed = plan.flushed.iter().map(name).collect();
+            let all = plan.filesystems.into_iter().chain(plan.flushed);
+            let files = Arc::new(all.map(|fs| fs.file).collect());
+            let (state, config) = (state.clone(), call.config.clone());
+            let job =
+                Job { files, depths, flushed, page, state, record, apps, lock, config, budget_ns };
             holder::run(job, theirs, listener);
         }
     }
@@ -191,7 +192,7 @@ fn remember(call: &Call, plan: &Plan) -> Record {
         execution_id: call.execution_id.clone(),
         boot_id: crate::state::boot_id(),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
-        deadline_ms: u64::try_from(call.deadline.as_millis()).unwrap_or(u64::MAX),
+        deadline_ms: u64::try_from(call.config.deadline.as_millis()).unwrap_or(u64::MAX),
         processes: Vec::new(),
         filesystems: filesystems.collect(),
         left_out: left_out(plan),
@@ -221,7 +222,9 @@ fn attend(
     budget_ns: u64,
 ) -> Receipt {
     let until = budget_ns + nanos(HOLDER_PATIENCE);
-    let mut bytes = [0; LINE_BYTES_MAX];
+    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+    let (mut known, mut lines) = (record.clone(), Vec::new());
+    let quiet = log::is_file();
     loop {
         let left = Duration::from_nanos(until.saturating_sub(sys::boottime_ns()));
         if sys::poll(&mut [sys::readable(holder.as_raw_fd())], millis(left)) == 0 {
@@ -233,20 +236,29 @@ fn attend(
         let mut socket = holder;
         let len = socket.read(&mut bytes).unwrap_or(0);
         match bytes.get(..len).and_then(<[u8]>::split_first) {
-            Some((&to_client::LOG, text)) => log::line(&String::from_utf8_lossy(text)),
+            Some((&to_client::LOG, text)) => {
+                failpoint::hit("client.logs");
+                let text = String::from_utf8_lossy(text);
+                // A file may be on what is being frozen just now; writing it would be the end.
+                if quiet { lines.push(text.into_owned()) } else { log::line(&text) }
+            }
+            Some((&to_client::RECORD, text)) => {
+                known = serde_json::from_slice(text).unwrap_or(known);
+            }
             Some((&to_client::FROZEN, _)) => {
                 failpoint::hit("client.frozen");
                 let _ = socket.write(&[ACKNOWLEDGE]);
             }
             Some((&to_client::HELD, _)) => {
-                let record = state.load(&record.execution_id).unwrap_or_else(|| record.clone());
-                return receipt::of_hold(Stage::PreScript, &record, page);
+                return receipt::of_hold(Stage::PreScript, &known, page);
             }
             // Ended, or the holder is gone.
             _ => break,
         }
     }
-    failed(state, record, page, holder)
+    let receipt = failed(state, record, page, holder);
+    lines.iter().for_each(|line| log::line(line));
+    receipt
 }
 
 /// Waits until a hold that did not come about is rolled back.
@@ -261,10 +273,15 @@ fn failed(state: &State, record: &Record, page: Page, holder: &UnixStream) -> Re
             && matches!(sys::try_lock(&lock), Ok(true))
         {
             // Nobody is left who could.
-            recover::finish(record, page);
+            recover::finish(state, record, page);
         }
         std::thread::sleep(POLL);
     }
     let record = state.load(&record.execution_id).unwrap_or_else(|| record.clone());
-    receipt::of_hold(Stage::PreScript, &record, page)
+    owed::log(state, &record.execution_id);
+    let mut failure = receipt::of_hold(Stage::PreScript, &record, page);
+    if let Some(rest) = owed::rest(state, &record.execution_id) {
+        failure.reason = format!("{}; {rest}", failure.reason);
+    }
+    failure
 }

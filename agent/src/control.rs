@@ -9,6 +9,8 @@
 pub mod to_client {
     /// A line for the log follows.
     pub const LOG: u8 = b'L';
+    /// The record follows: once something is frozen, a file may not be to be opened.
+    pub const RECORD: u8 = b'R';
     /// Everything is frozen; acknowledge it.
     pub const FROZEN: u8 = b'F';
     /// The acknowledgement came in time: the hold is in place.
@@ -23,12 +25,15 @@ pub const ACKNOWLEDGE: u8 = b'A';
 /// The longest line that the holder sends to the client.
 pub const LINE_BYTES_MAX: usize = 1_024;
 
+/// The longest message; a record with every filesystem that there can be is shorter.
+pub const MESSAGE_BYTES_MAX: usize = 128 * 1_024;
+
 /// What a later call asks of the holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// The post-script's release, for one execution.
     Release,
-    /// An operator's thaw, whatever the execution.
+    /// An operator's thaw, of one execution or, without an id, whatever it is.
     Thaw,
 }
 
@@ -55,7 +60,9 @@ pub fn request(ask: Ask, execution_id: &str) -> [u8; REQUEST_BYTES] {
 pub fn asked(bytes: &[u8], execution_id: &str) -> Option<Ask> {
     match bytes.split_first()? {
         (b'R', id) if id == execution_id.as_bytes() => Some(Ask::Release),
-        (b'T', _) if bytes.len() == REQUEST_BYTES => Some(Ask::Thaw),
+        (b'T', id) if id == execution_id.as_bytes() || id == [0; REQUEST_BYTES - 1] => {
+            Some(Ask::Thaw)
+        }
         _ => None,
     }
 }

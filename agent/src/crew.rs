@@ -2,7 +2,7 @@
 //! thaws of different filesystems run at the same time, and one that the kernel does
 //! not let return holds up nobody else.
 //!
-//! The threads allocate nothing once they run. Who may thaw what is decided by the
+//! The threads allocate nothing once anything is frozen. Who may thaw what is decided by the
 //! claims in the shared page, so that the crews of holder and sentinels never thaw one
 //! filesystem twice.
 
@@ -13,9 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use crate::failpoint;
 use crate::page::{Fs, Page};
-use crate::sys;
+use crate::{failpoint, pagecache, sys};
 
 /// The threads do little more than one system call; with all memory locked, the
 /// standard two megabytes each would be real memory.
@@ -26,6 +25,8 @@ const STACK_BYTES: usize = 64 * 1024;
 pub enum Order {
     /// Nothing.
     Rest,
+    /// Writing the given files out, piece by piece.
+    Write,
     /// `syncfs`.
     Flush,
     /// FIFREEZE, if the hold still wants it.
@@ -42,6 +43,8 @@ pub enum Order {
 struct Slot {
     order: Mutex<Order>,
     wake: Condvar,
+    files: Mutex<Vec<File>>,
+    until_ns: AtomicU64,
     busy: AtomicBool,
     took_ns: AtomicU64,
     errno: AtomicI32,
@@ -91,6 +94,18 @@ impl Crew {
         true
     }
 
+    /// Orders the files of one filesystem to be written, as far as the time allows. They
+    /// are closed before the order is done: a file that was deleted meanwhile could not be
+    /// closed while its filesystem is frozen.
+    pub fn write(&self, index: usize, files: Vec<File>, until_ns: u64) -> bool {
+        let Some(slot) = self.slots.get(index).filter(|_| !self.is_busy(index)) else {
+            return false;
+        };
+        *slot.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
+        slot.until_ns.store(until_ns, SeqCst);
+        self.order(index, Order::Write)
+    }
+
     /// Whether a thread has not finished its order.
     #[must_use]
     pub fn is_busy(&self, index: usize) -> bool {
@@ -115,6 +130,8 @@ impl Slot {
         Self {
             order: Mutex::new(Order::Rest),
             wake: Condvar::new(),
+            files: Mutex::new(Vec::new()),
+            until_ns: AtomicU64::new(0),
             busy: AtomicBool::new(false),
             took_ns: AtomicU64::new(0),
             errno: AtomicI32::new(0),
@@ -133,6 +150,7 @@ impl Slot {
         let begun = sys::boottime_ns();
         let result = match order {
             Order::Rest => Ok(()),
+            Order::Write => self.write(),
             Order::Flush => sys::syncfs(file.as_fd()),
             Order::Freeze => freeze(page, index, file, rank),
             Order::Thaw => thaw(page, index, file, rank),
@@ -142,6 +160,13 @@ impl Slot {
         let errno = result.err().and_then(|error| error.raw_os_error()).unwrap_or(0);
         self.errno.store(errno, SeqCst);
         self.took_ns.store(sys::boottime_ns().saturating_sub(begun), SeqCst);
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
+        let until_ns = self.until_ns.load(SeqCst);
+        let in_time = || sys::boottime_ns() < until_ns;
+        files.iter().try_for_each(|file| pagecache::write_out(file, in_time))
     }
 }
 

@@ -1,61 +1,193 @@
 //! Writes out what is dirty before the freeze, so that the freeze itself has nothing to
-//! write: passes of `syncfs` over all filesystems at once, until a pass is short.
+//! write: first the open files in small pieces, so that nobody's fsync waits behind all
+//! of it, then passes of `syncfs` over what is left, all filesystems at once.
+//!
+//! Every pass leaves behind what was written during it, so that passes shrink by the
+//! ratio of the writers' speed to the device's. Where they do not shrink, a freeze would
+//! hold the writers for as long as a pass takes; that is refused, not done.
 
+use std::fmt;
 use std::fs::File;
+use std::io;
 use std::time::Duration;
 
 use crate::crew::{Crew, Order};
-use crate::sys;
+use crate::mountinfo::Dev;
 use crate::thaw;
+use crate::{dirty, sys, walk};
 
 /// A pass this short leaves less behind than one freeze costs anyway.
-const SHORT: Duration = Duration::from_millis(20);
+const SHORT: Duration = Duration::from_millis(10);
 
-/// Passes shrink by the ratio of writers' to the device's speed; more do not help.
-const PASSES_MAX: usize = 8;
+/// The stall budget that nobody has set.
+pub const STALL_MAX: Duration = Duration::from_millis(100);
 
-/// Whether another pass is worth its time. Pure.
-///
-/// From the third pass on a pass has to be clearly shorter than the one before: near
-/// saturation they do not shrink, and the rest has to be written under the freeze.
-#[must_use]
-pub fn another(passes: &[Duration], left: Duration) -> bool {
-    match passes {
-        [] => true,
-        _ if passes.len() >= PASSES_MAX => false,
-        [.., last] if *last < SHORT || *last > left => false,
-        [.., before, last] if passes.len() > 2 => *last * 10 < *before * 9,
-        _ => true,
+/// The last of these many passes has to be shorter than the first, or none will be.
+const PASSES_TO_SHRINK: usize = 4;
+
+/// Below this on the whole machine, looking for files is more work than writing them: a
+/// sixteenth of a second at gp3's baseline.
+const WORTH_BYTES: u64 = 8 << 20;
+
+/// A pass over open files that is this short has found next to nothing to write.
+const WRITE_SHORT: Duration = Duration::from_millis(50);
+
+/// Looking for open files on a machine with very many of them ends after this.
+pub const LOOK_MAX: Duration = Duration::from_millis(200);
+
+/// Below this on the whole machine, files that were closed are left to `syncfs`: a quarter
+/// of a second at gp3's baseline, about as long as looking for them may take.
+const WORTH_WALKING_BYTES: u64 = 32 << 20;
+
+/// Why there is no point in a freeze now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The filesystem of this index was not done in time.
+    Late(usize),
+    /// The filesystem of this index said this error number.
+    Failed(usize, i32),
+    /// The filesystem of this index is written to about as fast as its device writes: how
+    /// long the last pass took, and what is allowed.
+    Endless(usize, Duration, Duration),
+}
+
+impl Trouble {
+    /// The filesystem that it is about.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        match self {
+            Self::Late(index) | Self::Failed(index, _) | Self::Endless(index, ..) => *index,
+        }
     }
 }
 
-/// Flushes until a pass is short or `until_ns` has come; the passes that it took, or
-/// the index of a filesystem that did not finish or failed, with the error number.
-pub fn run(
-    crew: &Crew,
-    count: usize,
-    done: &File,
-    until_ns: u64,
-) -> Result<Vec<Duration>, (usize, i32)> {
-    let mut passes = Vec::new();
-    loop {
-        let left = Duration::from_nanos(until_ns.saturating_sub(sys::boottime_ns()));
-        if !another(&passes, left) {
-            return Ok(passes);
-        }
-        for index in 0..count {
-            crew.order(index, Order::Flush);
-        }
-        while let Some(index) = (0..count).find(|&index| crew.is_busy(index)) {
-            if sys::boottime_ns() >= until_ns {
-                return Err((index, 0));
+impl fmt::Display for Trouble {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late(_) => write!(out, "the flush was not done within the budget"),
+            Self::Failed(_, errno) => {
+                write!(out, "the flush failed: {}", io::Error::from_raw_os_error(*errno))
             }
-            thaw::wait(done, Duration::from_millis(20));
+            Self::Endless(_, last, allowed) => write!(
+                out,
+                "it is written to as fast as its volume writes: a freeze would hold the writers \
+                 for {} ms, at most {} ms are allowed",
+                last.as_millis(),
+                allowed.as_millis()
+            ),
         }
-        if let Some(index) = (0..count).find(|&index| crew.errno(index) != 0) {
-            return Err((index, crew.errno(index)));
+    }
+}
+
+/// What to do after some passes of the same kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// One more: it will be shorter.
+    Again,
+    /// Enough: the last one was short.
+    Done,
+    /// They do not become shorter.
+    Endless,
+}
+
+/// Decides after each pass from how long all of them took. Pure.
+#[must_use]
+pub fn next(passes: &[Duration], short: Duration) -> Next {
+    let Some(last) = passes.last() else { return Next::Again };
+    if *last < short {
+        return Next::Done;
+    }
+    let window = &passes[passes.len().saturating_sub(PASSES_TO_SHRINK)..];
+    let shrinks = window.iter().rev().skip(1).any(|before| *last * 20 < *before * 19);
+    if window.len() < PASSES_TO_SHRINK || shrinks { Next::Again } else { Next::Endless }
+}
+
+/// How the flush went: the passes over open files, and those of `syncfs`.
+pub type Passes = (Vec<Duration>, Vec<Duration>);
+
+/// What a flush works with.
+#[derive(Debug)]
+pub struct Flush<'a> {
+    /// The threads.
+    pub crew: &'a Crew,
+    /// The filesystems, in the threads' order.
+    pub devs: &'a [Dev],
+    /// The open filesystems, in the same order.
+    pub files: &'a [File],
+    /// Signalled when a thread has finished.
+    pub done: &'a File,
+    /// When the time for it is over, on the boot clock.
+    pub until_ns: u64,
+    /// The longest pass that may come last: what it leaves behind is added to the stall.
+    pub stall_budget: Duration,
+}
+
+impl Flush<'_> {
+    /// Flushes until what is left is less than a stall that nobody notices.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub fn run(&self) -> Result<Passes, Trouble> {
+        let mut written = Vec::new();
+        while next(&written, WRITE_SHORT) == Next::Again && dirty::machine_bytes() >= WORTH_BYTES {
+            written.push(self.write(|| self.open_files())?);
         }
-        let slowest = (0..count).map(|index| crew.took_ns(index)).max().unwrap_or(0);
-        passes.push(Duration::from_nanos(slowest));
+        if dirty::machine_bytes() >= WORTH_WALKING_BYTES {
+            written.push(self.write(|| self.recent_files())?);
+        }
+        let mut synced = Vec::new();
+        loop {
+            match next(&synced, SHORT) {
+                Next::Again => {
+                    synced.push(self.pass(|index| self.crew.order(index, Order::Flush))?)
+                }
+                Next::Endless if synced.last().is_some_and(|last| *last > self.stall_budget) => {
+                    let last = synced[synced.len() - 1];
+                    return Err(Trouble::Endless(self.slowest(), last, self.stall_budget));
+                }
+                Next::Done | Next::Endless => return Ok((written, synced)),
+            }
+        }
+    }
+
+    fn open_files(&self) -> Vec<Vec<File>> {
+        let until_ns = sys::boottime_ns() + thaw::nanos(LOOK_MAX);
+        dirty::open_files(self.devs, until_ns.min(self.until_ns))
+    }
+
+    /// One after the other, so that each has its share of the time.
+    fn recent_files(&self) -> Vec<Vec<File>> {
+        let share = LOOK_MAX / u32::try_from(self.files.len().max(1)).unwrap_or(1);
+        let until = || (sys::boottime_ns() + thaw::nanos(share)).min(self.until_ns);
+        self.files.iter().map(|root| walk::recent_files(root, until())).collect()
+    }
+
+    /// One pass over the files that a look has found.
+    fn write(&self, look: impl Fn() -> Vec<Vec<File>>) -> Result<Duration, Trouble> {
+        let mut files = look();
+        self.pass(|index| {
+            let files = files.get_mut(index).map(std::mem::take).unwrap_or_default();
+            !files.is_empty() && self.crew.write(index, files, self.until_ns)
+        })
+    }
+
+    /// Has something done for every filesystem at once; how long the slowest took.
+    fn pass(&self, mut order: impl FnMut(usize) -> bool) -> Result<Duration, Trouble> {
+        let ordered: Vec<usize> = (0..self.devs.len()).filter(|index| order(*index)).collect();
+        while let Some(index) = ordered.iter().find(|index| self.crew.is_busy(**index)) {
+            if sys::boottime_ns() >= self.until_ns {
+                return Err(Trouble::Late(*index));
+            }
+            thaw::wait(self.done, Duration::from_millis(20));
+        }
+        if let Some(&index) = ordered.iter().find(|index| self.crew.errno(**index) != 0) {
+            return Err(Trouble::Failed(index, self.crew.errno(index)));
+        }
+        let slowest = ordered.iter().map(|index| self.crew.took_ns(*index)).max().unwrap_or(0);
+        Ok(Duration::from_nanos(slowest))
+    }
+
+    fn slowest(&self) -> usize {
+        (0..self.devs.len()).max_by_key(|index| self.crew.took_ns(*index)).unwrap_or(0)
     }
 }

@@ -11,18 +11,22 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::apps::Application;
+use crate::apps::{Application, hooks, owed};
+use crate::config::Config;
 use crate::control::{LINE_BYTES_MAX, to_client};
 use crate::crew::{Crew, Order};
+use crate::flush::Flush;
 use crate::hold::{Cause, Event, Phase};
+use crate::mountinfo::Dev;
 use crate::page::{Fs, Page};
 use crate::pump::Pump;
 use crate::rcu::Rcu;
 use crate::sentinel::{self, SENTINELS, Sentinel};
 use crate::state::{Process, Record, State};
 use crate::sys::{self, Forked};
+use crate::systemd::Timer;
 use crate::thaw::{Holder, Thawer, nanos};
-use crate::{failpoint, flush, process};
+use crate::{failpoint, process};
 
 /// The holder is rank 0 among those that thaw; sentinels follow.
 const RANK: u8 = 0;
@@ -38,10 +42,13 @@ const SENTINEL_PATIENCE: Duration = Duration::from_secs(1);
 /// All that a holder is started with.
 #[derive(Debug)]
 pub struct Job {
-    /// The open filesystems, in the order of the page's entries.
+    /// The open filesystems, in the order of the page's entries; after them those that are
+    /// flushed and not frozen.
     pub files: Arc<Vec<File>>,
     /// How deep each lies on others.
     pub depths: Vec<usize>,
+    /// Mount points and superblocks of those that are only flushed.
+    pub flushed: Vec<(String, Dev)>,
     /// The shared page.
     pub page: Page,
     /// Where the record is kept.
@@ -52,8 +59,8 @@ pub struct Job {
     pub apps: Vec<Box<dyn Application>>,
     /// The lock, shared with the sentinels.
     pub lock: File,
-    /// After how long the hold ends by itself.
-    pub deadline: Duration,
+    /// The settings.
+    pub config: Config,
     /// When the pre-script's answer is due, on the boot clock.
     pub budget_ns: u64,
 }
@@ -65,6 +72,7 @@ struct Holding {
     done: Arc<File>,
     over: File,
     rcu: Rcu,
+    timer: Option<Timer>,
 }
 
 /// Runs the holder in a process of its own, to its end.
@@ -90,7 +98,8 @@ pub fn run(job: Job, client: UnixStream, listener: UnixListener) -> ! {
 impl Holding {
     /// Starts the sentinels and everything else that a hold needs; freezes nothing.
     fn begin(mut job: Job, client: UnixStream, listener: UnixListener) -> io::Result<Self> {
-        let (page, over, rcu) = (job.page, sys::eventfd()?, Rcu::open(job.page));
+        let (page, over, rcu) =
+            (job.page, sys::eventfd()?, Rcu::open(job.page, job.config.expedited_rcu));
         let me = std::process::id();
         let pidfd = sys::pidfd(i32::try_from(me).unwrap_or(0))?;
         job.record.processes.push(Process::of("holder", me));
@@ -100,7 +109,9 @@ impl Holding {
                 Forked::Child => {
                     // Held by a sentinel, these would hide the holder's death.
                     drop((client, listener));
-                    let Job { files, depths, lock, .. } = job;
+                    let Job { files, depths, lock, state, record, apps, .. } = job;
+                    let has_hooks = apps.iter().any(|app| app.describe().name == hooks::NAME);
+                    let hooks = has_hooks.then_some((state, record));
                     let post = Sentinel {
                         rank,
                         page,
@@ -109,6 +120,7 @@ impl Holding {
                         over,
                         rcu,
                         lock,
+                        hooks,
                         holder: pidfd,
                         seniors,
                     };
@@ -129,7 +141,7 @@ impl Holding {
         job.state.save(&job.record)?;
         let id = &job.record.execution_id;
         let pump = Pump::new(page, id, Arc::clone(&done), signals, client, listener, seniors);
-        Ok(Self { job, pump, crew, done, over, rcu })
+        Ok(Self { job, pump, crew, done, over, rcu, timer: None })
     }
 
     /// From the flush to the decision that the hold ends.
@@ -177,16 +189,19 @@ impl Holding {
     /// Everything slow: writers are not held yet, and all of it may fail.
     fn prepare(&mut self) -> Result<(), (Cause, String)> {
         let failed = |why| (Cause::Application, why);
+        // It starts while the flush is at work.
+        self.start_timer();
         // Nothing was touched so far: an instance that is this busy is not ready.
         self.flush().map_err(|why| (Cause::Busy, why))?;
         // The countdown covers the applications' locks as well as the freezes.
-        let deadline = sys::boottime_ns() + nanos(self.job.deadline);
+        let deadline = sys::boottime_ns() + nanos(self.job.config.deadline);
         self.job.page.set_deadline_ns(deadline);
         failpoint::hit("holder.armed");
-        for at in 0..self.job.apps.len() {
-            let budget = self.left().saturating_sub(FREEZE_RESERVE);
-            self.job.apps[at].quiesce(budget).map_err(failed)?;
+        let quiesced = self.quiesce();
+        for line in owed::said(&self.job.state, &self.job.record.execution_id, "pre") {
+            self.log(&line);
         }
+        quiesced.map_err(failed)?;
         if !self.job.apps.is_empty() {
             self.flush().map_err(failed)?;
         }
@@ -194,27 +209,62 @@ impl Holding {
         self.job.record.restore_notes =
             self.job.apps.iter().map(|app| app.restore_note()).collect();
         self.pump.turn(Duration::ZERO);
+        if let Some(Err(why)) = self.timer.as_mut().map(Timer::ready) {
+            self.log(&format!("without a third layer: {why}"));
+        }
         self.job
             .state
             .save(&self.job.record)
-            .map_err(|error| failed(format!("the record: {error}")))
+            .map_err(|error| failed(format!("the record: {error}")))?;
+        self.tell_record();
+        Ok(())
+    }
+
+    fn tell_record(&self) {
+        let mut message = vec![to_client::RECORD];
+        if serde_json::to_writer(&mut message, &self.job.record).is_ok() {
+            self.pump.tell_client(&message);
+        }
+    }
+
+    fn quiesce(&mut self) -> Result<(), String> {
+        for at in 0..self.job.apps.len() {
+            let budget = self.left().saturating_sub(FREEZE_RESERVE);
+            self.job.apps[at].quiesce(budget)?;
+        }
+        Ok(())
+    }
+
+    fn start_timer(&mut self) {
+        if self.job.config.systemd {
+            let hold = self.left() + self.job.config.deadline;
+            match Timer::start(&self.job.record.execution_id, hold) {
+                Ok(timer) => self.timer = timer,
+                Err(why) => self.log(&format!("without a third layer: {why}")),
+            }
+        }
     }
 
     fn flush(&self) -> Result<(), String> {
-        let until = sys::boottime_ns() + nanos(self.left().saturating_sub(FREEZE_RESERVE));
-        match flush::run(&self.crew, self.job.files.len(), &self.done, until) {
-            Ok(passes) => {
-                self.log(&format!("flushed in {passes:.1?}"));
+        let until_ns = sys::boottime_ns() + nanos(self.left().saturating_sub(FREEZE_RESERVE));
+        let remembered = &self.job.record.filesystems;
+        let frozen = remembered.iter().filter_map(|fs| Some((&fs.mount, Dev::parse(&fs.dev)?)));
+        let flushed = self.job.flushed.iter().map(|(mount, dev)| (mount, *dev));
+        let (mounts, devs): (Vec<&String>, Vec<Dev>) = frozen.chain(flushed).unzip();
+        let stall_budget = self.job.config.stall_budget;
+        let (crew, files, done) = (&self.crew, self.job.files.as_slice(), &*self.done);
+        let flush = Flush { crew, devs: &devs, files, done, until_ns, stall_budget };
+        match flush.run() {
+            Ok((written, synced)) => {
+                self.log(&format!(
+                    "flushed: open files in {written:.1?}, the rest in {synced:.1?}"
+                ));
                 Ok(())
             }
-            Err((index, errno)) => {
-                let mount = self.job.record.filesystems.get(index).map(|fs| fs.mount.as_str());
+            Err(trouble) => {
+                let mount = mounts.get(trouble.index()).map(|mount| mount.as_str());
                 let mount = mount.unwrap_or_default();
-                if errno == 0 {
-                    return Err(format!("{mount}: the flush was not done within the budget"));
-                }
-                let error = io::Error::from_raw_os_error(errno);
-                Err(format!("{mount}: the flush failed: {error}"))
+                Err(format!("{mount}: {trouble}"))
             }
         }
     }
@@ -296,11 +346,10 @@ impl Holding {
     }
 
     fn release(&mut self) {
-        for app in &mut self.job.apps {
-            if let Err(why) = app.release(RELEASE_PATIENCE)
-                && self.job.record.reason.is_empty()
-            {
-                self.job.record.reason = why;
+        for app in self.job.apps.iter_mut().rev() {
+            if let Err(why) = app.release(RELEASE_PATIENCE) {
+                let reason = &mut self.job.record.reason;
+                *reason = if reason.is_empty() { why } else { format!("{reason}; {why}") };
             }
         }
         self.job.record.applications = self.job.apps.iter().map(|app| app.describe()).collect();
@@ -318,5 +367,8 @@ impl Holding {
         let _ = sys::unlock(&self.job.lock);
         self.pump.answer_callers();
         self.pump.tell_client(&[to_client::ENDED]);
+        if let Some(timer) = self.timer.take() {
+            timer.cancel();
+        }
     }
 }

@@ -14,19 +14,25 @@
 //! own processes and local databases.
 
 pub mod apps;
+pub mod beneath;
+pub mod child;
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod control;
 pub mod crew;
+pub mod dirty;
 pub mod exit;
 pub mod failpoint;
 pub mod flush;
+pub mod forecast;
 pub mod hold;
 pub mod holder;
 pub mod log;
 pub mod mountinfo;
 pub mod mounts;
 pub mod page;
+pub mod pagecache;
 pub mod plan;
 pub mod post;
 mod process;
@@ -38,6 +44,9 @@ pub mod sentinel;
 pub mod state;
 pub mod status;
 pub mod sys;
+pub mod systemd;
 pub mod targets;
 pub mod thaw;
+pub mod unfreezable;
 pub mod volumes;
+pub mod walk;

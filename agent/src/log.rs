@@ -1,9 +1,18 @@
 //! The log: lines on standard error, for the person who reads the command's output.
 //! Standard output belongs to the receipt.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 
 /// Writes one line. A closed pipe is no reason to fail.
 pub fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "stillpoint-agent: {text}");
+}
+
+/// Whether lines go to a file, which may lie on a filesystem that is frozen.
+#[must_use]
+pub fn is_file() -> bool {
+    let copy = std::io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    copy.and_then(|file| file.metadata()).is_ok_and(|meta| meta.is_file())
 }

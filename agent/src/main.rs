@@ -4,10 +4,11 @@
 //! number that the receipt carries (`exit`).
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use stillpoint_agent::cli::{self, Call, Stage};
-use stillpoint_agent::{client, exit, failpoint, log, post, receipt, status, sys};
+use stillpoint_agent::{client, config, exit, failpoint, log, post, receipt, status, sys};
 use stillpoint_wire::receipt::{HoldState, Receipt};
 
 fn main() -> ExitCode {
@@ -16,8 +17,13 @@ fn main() -> ExitCode {
     failpoint::load();
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let (receipt, human) = match cli::parse(words.iter().cloned()) {
-        Ok(call) => (perform(&call), call.stage == Stage::Status && !call.json),
+    let config = config::load(Path::new(config::FILE));
+    let settings = config.as_ref().cloned().unwrap_or_default();
+    let (receipt, human) = match cli::parse(words.iter().cloned(), settings) {
+        Ok(call) => {
+            let human = call.stage == Stage::Status && !call.json;
+            (settled(&call, config.err()), human)
+        }
         Err(why) => {
             log::line(&why);
             (misused(words.first().and_then(|word| Stage::parse(word)), &why), false)
@@ -32,6 +38,23 @@ fn main() -> ExitCode {
         log::line("the receipt could not be written: standard output is closed");
     }
     code
+}
+
+/// A hold is not begun with settings that nobody meant; one that is in place has to end
+/// whatever became of the settings since.
+fn settled(call: &Call, wrong: Option<String>) -> Receipt {
+    match wrong {
+        Some(why) if matches!(call.stage, Stage::PreScript | Stage::DryRun) => {
+            let (code, state) = (exit::NOT_READY, HoldState::Refused);
+            receipt::plain(call.stage, &call.execution_id, code, state, &why)
+        }
+        wrong => {
+            if let Some(why) = wrong {
+                log::line(&format!("{why}; going on with the defaults"));
+            }
+            perform(call)
+        }
+    }
 }
 
 fn perform(call: &Call) -> Receipt {

@@ -7,7 +7,7 @@
 //! allocates or calls the kernel, except for the clock.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::hold::{Event, Hold};
@@ -95,7 +95,9 @@ pub struct Page {
 impl Page {
     /// Makes a fresh page of an empty file.
     pub fn create(file: &File, filesystems: usize) -> io::Result<Self> {
-        file.set_len((WORDS * size_of::<u64>()) as u64)?;
+        // Written, not only made long: in a full tmpfs the first access would be the death of
+        // its process.
+        (&*file).write_all(&[0; WORDS * size_of::<u64>()])?;
         let page = Self { words: sys::map_words(file, WORDS, true)? };
         page.word(Word::Count).store(filesystems.min(FILESYSTEMS_MAX) as u64, SeqCst);
         page.word(Word::Hold).store(Hold::NEW.encode(), SeqCst);

@@ -9,17 +9,14 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use crate::beneath::{self, Under, under};
+use crate::config::{Config, Unfreezable};
 use crate::mountinfo::{Dev, Mount};
 use crate::page::FILESYSTEMS_MAX;
 use crate::targets::{self, Candidate, Skipped};
-use crate::{mounts, volumes};
+use crate::{log, mounts, unfreezable};
 
-/// The SSM agent writes below these on every command, before a script of ours runs: if
-/// they are frozen, no post-script can ever be delivered.
-const NEEDED_BY_POST_SCRIPT: [&str; 4] =
-    ["/run", "/run/stillpoint", "/var/lib/amazon/ssm", "/var/log/amazon/ssm"];
-
-/// One filesystem that will be frozen, open.
+/// One filesystem that will be frozen or flushed, open.
 #[derive(Debug)]
 pub struct Filesystem {
     /// Its superblock.
@@ -28,7 +25,8 @@ pub struct Filesystem {
     pub fs: String,
     /// The mount that it was opened through.
     pub mount: Mount,
-    /// The EBS volumes below it, as far as they can be told.
+    /// The EBS volumes below it, as far as they can be told, of which no other part stays
+    /// writable.
     pub volumes: Vec<String>,
     /// How deep it lies on others; the deepest are frozen first.
     pub depth: usize,
@@ -41,81 +39,133 @@ pub struct Filesystem {
 pub struct Plan {
     /// The filesystems.
     pub filesystems: Vec<Filesystem>,
+    /// Those that are flushed and not frozen.
+    pub flushed: Vec<Filesystem>,
     /// Everything else.
     pub left_out: Vec<Skipped>,
     /// The mount table that it was made from.
     pub mounts: Vec<Mount>,
 }
 
+/// What a hold does to the place where a path is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// It is frozen.
+    Frozen,
+    /// It is flushed.
+    Flushed,
+    /// Nothing; it is on this mount point.
+    Outside(String),
+}
+
 impl Plan {
-    /// Whether a path is on one of the filesystems; if not, the mount point it is on.
-    pub fn covers(&self, path: &Path) -> io::Result<Result<(), String>> {
+    /// What the hold does to the place where a path is.
+    pub fn covers(&self, path: &Path) -> io::Result<Cover> {
         let (dev, point) = mounts::filesystem_of(path, &self.mounts)?;
-        let covered = self.filesystems.iter().any(|filesystem| filesystem.dev == dev);
-        Ok(if covered { Ok(()) } else { Err(point.display().to_string()) })
+        let among = |list: &[Filesystem]| list.iter().any(|filesystem| filesystem.dev == dev);
+        Ok(match (among(&self.filesystems), among(&self.flushed)) {
+            (true, _) => Cover::Frozen,
+            (false, true) => Cover::Flushed,
+            (false, false) => Cover::Outside(point.display().to_string()),
+        })
     }
 }
+
+/// Candidates with the volumes below them.
+pub type Chosen = Vec<(Candidate, BTreeSet<String>)>;
 
 /// Makes the plan; `sysfs` is where devices are looked up.
 ///
 /// # Errors
 /// Why no hold is possible, in a sentence.
-pub fn make(sysfs: &Path, wanted: &[String]) -> Result<Plan, String> {
+pub fn make(sysfs: &Path, wanted: &[String], config: &Config) -> Result<Plan, String> {
     let mounts = mounts::table().map_err(|error| format!("the mount table: {error}"))?;
     let (candidates, mut left_out) = targets::select(&mounts);
     let (mut chosen, mut below) = (Vec::new(), BTreeMap::new());
     for candidate in candidates {
-        let under = under(sysfs, &candidate, &mounts);
+        let under = look_under(sysfs, &candidate, &mounts);
         if let Some(dev) = under.outer {
             below.insert(candidate.dev, dev);
         }
-        match judge(&candidate, &under, wanted)? {
+        match judge(&candidate, &under, wanted, config)? {
             None => chosen.push((candidate, under.volumes)),
             Some(why) => left_out.push(Skipped { mount: candidate.name(), why, pseudo: false }),
         }
     }
-    check_set(&chosen, &left_out, &mounts)?;
+    let mut flushed = Vec::new();
+    if config.unfreezable == Unfreezable::Flush {
+        for (candidate, why) in unfreezable::take(&mut chosen, &mounts) {
+            let under = look_under(sysfs, &candidate, &mounts);
+            let mount = candidate.name();
+            left_out.retain(|skipped| skipped.mount != mount);
+            let out = judge(&candidate, &under, wanted, config).unwrap_or_else(Some);
+            let why = out.clone().unwrap_or(format!("{}: {why}", unfreezable::FLUSHED));
+            // First of all: a receipt that is too long is cut from the end.
+            left_out.insert(0, Skipped { mount, why, pseudo: false });
+            if out.is_none() {
+                flushed.push(open(candidate, BTreeSet::new(), 0)?);
+            }
+        }
+    }
+    for point in config.leave_out.iter().filter(|point| !mounts.iter().any(|m| m.point == **point))
+    {
+        log::line(&format!("agent.toml leaves out {}, where nothing is mounted", point.display()));
+    }
+    check_set(&chosen, &left_out, &mounts, flushed.is_empty())?;
     let plain: Vec<Candidate> = chosen.iter().map(|(candidate, _)| candidate.clone()).collect();
     let depths = targets::depths(&plain, &mounts, &below);
     let filesystems = chosen
         .into_iter()
         .zip(depths)
-        .map(|((candidate, volumes), depth)| {
-            let (file, mount) = mounts::open(&candidate)?;
-            let Candidate { dev, fs, .. } = candidate;
-            Ok(Filesystem { dev, fs, mount, volumes: volumes.into_iter().collect(), depth, file })
-        })
+        .map(|((candidate, volumes), depth)| open(candidate, volumes, depth))
         .collect::<Result<Vec<Filesystem>, String>>()?;
-    Ok(Plan { filesystems, left_out, mounts })
+    let mut plan = Plan { filesystems, flushed, left_out, mounts };
+    plan.withhold(sysfs);
+    Ok(plan)
 }
 
-struct Under {
+fn open(
+    candidate: Candidate,
     volumes: BTreeSet<String>,
-    instance_store: bool,
-    outer: Option<Dev>,
+    depth: usize,
+) -> Result<Filesystem, String> {
+    let (file, mount) = mounts::open(&candidate)?;
+    let Candidate { dev, fs, .. } = candidate;
+    Ok(Filesystem { dev, fs, mount, volumes: volumes.into_iter().collect(), depth, file })
 }
 
-/// What lies below a candidate, through the files of loop devices as well.
-fn under(sysfs: &Path, candidate: &Candidate, all: &[Mount]) -> Under {
-    let mut result = Under { volumes: BTreeSet::new(), instance_store: false, outer: None };
-    let mut at = candidate.mounts.first().cloned();
-    // A loop file on a loop file on ...: no deeper than the table is long.
-    for _ in 0..all.len() {
-        let Some(mount) = at.take() else { break };
-        let below = volumes::below(sysfs, mount.dev, &mount.fs, Path::new(&mount.source));
-        result.volumes.extend(below.volumes);
-        result.instance_store |= below.instance_store;
-        let outer = below
-            .files
-            .iter()
-            .find_map(|file| mounts::filesystem_of(file, all).ok())
-            .filter(|(dev, _)| *dev != mount.dev);
-        if let Some((dev, _)) = outer {
-            result.outer = result.outer.or(Some(dev));
-            at = all.iter().find(|mount| mount.dev == dev).cloned();
+/// What lies below a candidate, with a word to the log where that cannot be told.
+fn look_under(sysfs: &Path, candidate: &Candidate, mounts: &[Mount]) -> Under {
+    let found = candidate.mounts.first().map(|mount| under(sysfs, mount, mounts));
+    let found = found.unwrap_or_default();
+    for disk in &found.xen {
+        let name = candidate.name();
+        log::line(&format!(
+            "{name} is on {disk}: a Xen disk has no serial number, its volume cannot be told"
+        ));
+    }
+    found
+}
+
+impl Plan {
+    /// Lets go of volumes that are written to by way of mounts which are not frozen.
+    fn withhold(&mut self, sysfs: &Path) {
+        let frozen: Vec<Dev> = self.filesystems.iter().map(|one| one.dev).collect();
+        let writable = beneath::writable(sysfs, &frozen, &self.mounts);
+        for filesystem in &mut self.filesystems {
+            filesystem.volumes.retain(|volume| {
+                let other = writable.get(volume);
+                if let Some(other) = other {
+                    let name = filesystem.mount.point.display();
+                    log::line(&format!(
+                        "{volume} carries {name}, and {other}, which is not frozen: it does not \
+                         count as frozen"
+                    ));
+                }
+                other.is_none()
+            });
         }
     }
-    result
 }
 
 /// Why a candidate is left out, if it is.
@@ -123,7 +173,11 @@ fn judge(
     candidate: &Candidate,
     under: &Under,
     wanted: &[String],
+    config: &Config,
 ) -> Result<Option<String>, String> {
+    if candidate.mounts.iter().any(|mount| config.leave_out.contains(&mount.point)) {
+        return Ok(Some("left out by agent.toml".into()));
+    }
     if under.instance_store {
         return Ok(Some("on an instance store, which no snapshot contains".into()));
     }
@@ -149,8 +203,9 @@ fn check_set(
     chosen: &[(Candidate, BTreeSet<String>)],
     left_out: &[Skipped],
     mounts: &[Mount],
+    is_all: bool,
 ) -> Result<(), String> {
-    if chosen.is_empty() {
+    if chosen.is_empty() && is_all {
         let out: Vec<String> = left_out
             .iter()
             .filter(|skipped| !skipped.pseudo)
@@ -164,10 +219,8 @@ fn check_set(
             "{found} filesystems to freeze, at most {FILESYSTEMS_MAX} are allowed"
         ));
     }
-    for needed in NEEDED_BY_POST_SCRIPT {
-        let Ok((dev, point)) = mounts::filesystem_of(Path::new(needed), mounts) else { continue };
-        if chosen.iter().any(|(candidate, _)| candidate.dev == dev) {
-            let point = point.display();
+    for (candidate, _) in chosen {
+        if let Some((point, needed)) = unfreezable::needed(candidate.dev, mounts) {
             return Err(format!("{point} carries {needed}, without which no post-script arrives"));
         }
     }

@@ -8,8 +8,9 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use stillpoint_wire::receipt::{HoldState, Receipt};
+use stillpoint_wire::receipt::{Hold, HoldState, Receipt};
 
+use crate::apps::owed;
 use crate::cli::{Call, Stage};
 use crate::control::{self, Ask};
 use crate::hold::Phase;
@@ -40,14 +41,19 @@ pub fn post_script(call: &Call) -> Receipt {
     }
 }
 
-/// Runs an operator's thaw: whatever of ours is held, whoever began it.
+/// Runs an operator's thaw: whatever of ours is held, whoever began it, or the hold of one
+/// execution if it is named.
 #[must_use]
 pub fn thaw(call: &Call) -> Receipt {
     let Some(state) = State::existing() else {
         return nothing(call, "there never was a hold on this boot");
     };
     let open = |(_, page): &(Record, Page)| page.hold().phase != Phase::Over;
-    let left = || state.executions().into_iter().filter_map(|id| known(&state, &id)).find(open);
+    let asked = |id: &String| call.execution_id.is_empty() || *id == call.execution_id;
+    let left = || {
+        let executions = state.executions().into_iter().filter(asked);
+        executions.filter_map(|id| known(&state, &id)).find(open)
+    };
     match left() {
         Some((record, page)) => end(call, &state, &record, page, Ask::Thaw),
         None => nothing(call, "nothing of ours is held"),
@@ -64,24 +70,48 @@ fn known(state: &State, execution_id: &str) -> Option<(Record, Page)> {
 }
 
 fn end(call: &Call, state: &State, record: &Record, page: Page, ask: Ask) -> Receipt {
-    let until = sys::boottime_ns() + nanos(call.timeout.saturating_sub(TIMEOUT_RESERVE));
+    let until = sys::boottime_ns() + nanos(call.config.timeout.saturating_sub(TIMEOUT_RESERVE));
+    let repeated = is_settled(state, &record.execution_id, page);
+    // An operator who names no execution means whatever the holder holds.
+    let whose = if ask == Ask::Thaw { &call.execution_id } else { &record.execution_id };
+    let request = control::request(ask, whose);
     while !is_settled(state, &record.execution_id, page) && sys::boottime_ns() < until {
-        if !asked(state, &record.execution_id, page, ask, until) {
+        if !asked(state, record, page, &request, until) {
             if let Ok(lock) = state.lock_file()
                 && matches!(sys::try_lock(&lock), Ok(true))
             {
-                recover::finish(record, page);
+                recover::finish(state, record, page);
                 break;
             }
             std::thread::sleep(POLL);
         }
     }
+    if repeated
+        && let Ok(lock) = state.lock_file()
+        && matches!(sys::try_lock(&lock), Ok(true))
+    {
+        // A hook that failed is owed until it succeeds, as long as no other hold is in place.
+        recover::finish(state, record, page);
+    }
+    let settled = is_settled(state, &record.execution_id, page);
     let record = state.load(&record.execution_id).unwrap_or_else(|| record.clone());
-    receipt::of_hold(
-        if call.stage == Stage::Thaw { Stage::Thaw } else { Stage::PostScript },
-        &record,
-        page,
-    )
+    owed::log(state, &record.execution_id);
+    let stage = if call.stage == Stage::Thaw { Stage::Thaw } else { Stage::PostScript };
+    let answer = receipt::of_hold(stage, &record, page);
+    if settled || page.hold().phase != Phase::Over {
+        return answer;
+    }
+    let asking = || !record.applications.is_empty() && record.holder_runs();
+    let rest = owed::rest(state, &record.execution_id)
+        .or_else(|| asking().then(|| "the holder is still at it".into()));
+    let Some(rest) = rest else { return answer };
+    Receipt {
+        code: exit::POST_FAILED,
+        state: HoldState::Failed,
+        reason: format!("everything is thawed, but not every application is released: {rest}"),
+        hold: answer.hold.map(|hold| Hold { unbroken: false, ..hold }),
+        ..answer
+    }
 }
 
 /// Whether all is known that ever will be.
@@ -92,15 +122,15 @@ fn is_settled(state: &State, execution_id: &str, page: Page) -> bool {
 }
 
 /// Asks the holder and waits for its answer; false when there is none to be had.
-fn asked(state: &State, execution_id: &str, page: Page, ask: Ask, until: u64) -> bool {
+fn asked(state: &State, record: &Record, page: Page, request: &[u8], until: u64) -> bool {
     let Ok(mut holder) = sys::connect(&state.socket()) else { return false };
-    if holder.write_all(&control::request(ask, execution_id)).is_err() {
+    if holder.write_all(request).is_err() {
         return false;
     }
     loop {
         let left = Duration::from_nanos(until.saturating_sub(sys::boottime_ns()));
         // A holder that was stopped never answers; its sentinels' work shows in the page.
-        if left.is_zero() || is_settled(state, execution_id, page) {
+        if left.is_zero() || is_settled(state, &record.execution_id, page) {
             return true;
         }
         let wait = millis(left.min(Duration::from_millis(50)));

@@ -20,10 +20,12 @@ pub struct Rcu {
 }
 
 impl Rcu {
-    /// Opens the switch. Where it is on already, or cannot be opened, it is left alone.
+    /// Opens the switch. Where it is on already, cannot be opened, or is not ours to use by
+    /// the settings, it is left alone.
     #[must_use]
-    pub fn open(page: Page) -> Self {
-        let mut file = OpenOptions::new().read(true).write(true).open(SWITCH).ok();
+    pub fn open(page: Page, allowed: bool) -> Self {
+        let open = || OpenOptions::new().read(true).write(true).open(SWITCH).ok();
+        let mut file = allowed.then(open).flatten();
         let mut value = String::new();
         if let Some(open) = &mut file
             && (open.read_to_string(&mut value).is_err() || value.trim() != "0")
@@ -59,4 +61,10 @@ impl Rcu {
             self.page.note_expedited(false);
         }
     }
+}
+
+/// Whether there is such a switch, and a freeze is as short as with it on.
+#[must_use]
+pub fn is_available() -> bool {
+    std::path::Path::new(SWITCH).exists()
 }

@@ -10,6 +10,7 @@ use stillpoint_wire::receipt::{
     Frozen, Hold as Interval, HoldState, LeftOut, RECEIPT_CHARS_MAX, RECEIPT_VERSION, Receipt,
 };
 
+use crate::apps::hooks;
 use crate::cli::Stage;
 use crate::exit;
 use crate::hold::{Cause, End, Hold, Phase};
@@ -57,8 +58,9 @@ pub fn of_hold(stage: Stage, record: &Record, page: Page) -> Receipt {
     receipt.left_out.clone_from(&record.left_out);
     receipt.applications.clone_from(&record.applications);
     if hold.is_ending() && !record.closed {
-        // The holder did not live to ask them.
-        receipt.applications.iter_mut().for_each(|app| app.state = "lost".into());
+        // The holder did not live to ask them. Hooks are not asked, but run.
+        let asked = receipt.applications.iter_mut().filter(|app| app.name != hooks::NAME);
+        asked.for_each(|app| app.state = "lost".into());
     }
     receipt
 }
@@ -74,6 +76,13 @@ fn verdict(stage: Stage, hold: Hold, record: &Record, page: Page) -> (u8, HoldSt
         };
     }
     let mut why = because(hold, record, page);
+    if !record.reason.is_empty() && !why.contains(&record.reason) {
+        why = if why.is_empty() {
+            record.reason.clone()
+        } else {
+            format!("{why}; {}", record.reason)
+        };
+    }
     if hold.end == End::Failed {
         if !stuck.is_empty() {
             why = format!("{why}; not thawed yet, the kernel holds it: {}", stuck.join(", "));
@@ -100,7 +109,11 @@ fn verdict(stage: Stage, hold: Hold, record: &Record, page: Page) -> (u8, HoldSt
         return (exit::AUTO_THAWED, HoldState::AutoThawed, why);
     }
     let broken = broken(record, page);
+    let unreleased = record.applications.iter().any(|app| app.state == hooks::FAILED);
     match (hold.end, broken) {
+        (End::Released, None) if unreleased => {
+            (exit::POST_FAILED, HoldState::Failed, record.reason.clone())
+        }
         (End::Released, None) => (exit::OK, HoldState::Released, String::new()),
         (End::Released, Some(broken)) => (exit::AUTO_THAWED, HoldState::Broken, broken),
         _ if stage == Stage::Thaw && hold.cause == Cause::Operator => {
@@ -120,14 +133,12 @@ fn broken(record: &Record, page: Page) -> Option<String> {
     if !unproven.is_empty() {
         return Some(format!("never frozen: {}", unproven.join(", ")));
     }
-    if record.applications.is_empty() {
-        return None;
-    }
+    let mut asked = record.applications.iter().filter(|app| app.name != hooks::NAME).peekable();
+    asked.peek()?;
     if !record.closed {
         return Some("the holder died before it had asked the applications".into());
     }
-    let lost = record.applications.iter().any(|app| app.state != "released");
-    lost.then(|| record.reason.clone())
+    asked.any(|app| app.state != "released").then(|| record.reason.clone())
 }
 
 fn names(record: &Record, page: Page, wanted: fn(Fs) -> bool) -> Vec<String> {
@@ -180,8 +191,13 @@ fn interval(
 ) -> Option<Interval> {
     let times: Vec<[u64; 3]> =
         (0..record.filesystems.len()).map(|index| page.times_ns(index)).collect();
-    let frozen_at = times.iter().map(|[_, frozen, _]| *frozen).max().filter(|at| *at > 0)?;
     if page.acknowledged_ns() == 0 {
+        return None;
+    }
+    // A hold of applications alone begins when the client knows of it.
+    let frozen_at = times.iter().map(|[_, frozen, _]| *frozen).max();
+    let frozen_at = frozen_at.unwrap_or(page.acknowledged_ns());
+    if frozen_at == 0 {
         return None;
     }
     let ended = Some(page.ended_ns()).filter(|_| hold.is_ending());

@@ -5,6 +5,7 @@
 
 use std::os::fd::AsFd;
 
+use crate::apps::owed;
 use crate::hold::{Cause, Event};
 use crate::mountinfo::Mount;
 use crate::mounts;
@@ -17,13 +18,15 @@ use crate::sys;
 pub fn leftovers(state: &State) {
     for id in state.executions() {
         if let (Some(record), Ok(page)) = (state.load(&id), state.page(&id, true)) {
-            finish(&record, page);
+            finish(state, &record, page);
+            owed::forget(state, &id);
         }
     }
 }
 
-/// Ends one hold that nobody keeps any more; the caller has the lock.
-pub fn finish(record: &Record, page: Page) {
+/// Ends one hold that nobody keeps any more, and runs what its hooks are owed; the caller
+/// has the lock.
+pub fn finish(state: &State, record: &Record, page: Page) {
     page.apply(Event::Stop(Cause::HolderGone, 0));
     Rcu::open_noted(page).off();
     let table = mounts::table().unwrap_or_default();
@@ -34,6 +37,8 @@ pub fn finish(record: &Record, page: Page) {
     }
     if !page.any(Fs::is_open) {
         page.apply(Event::AllThawed);
+        let mut record = state.load(&record.execution_id).unwrap_or_else(|| record.clone());
+        owed::settle(state, &mut record, "the next call");
     }
 }
 

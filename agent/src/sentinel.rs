@@ -11,12 +11,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::apps::owed;
 use crate::crew::Crew;
 use crate::failpoint;
 use crate::hold::{Cause, Event, Phase};
 use crate::page::{Fs, Page};
 use crate::process;
 use crate::rcu::Rcu;
+use crate::state::{Record, State};
 use crate::sys;
 use crate::thaw::{self, Holder, Thawer, nanos};
 
@@ -50,6 +52,8 @@ pub struct Sentinel {
     pub rcu: Rcu,
     /// The lock, so that no other hold begins before the last of us has gone.
     pub lock: File,
+    /// Where it is on record what hooks are owed; none where there are no hooks.
+    pub hooks: Option<(State, Record)>,
     /// The holder.
     pub holder: OwnedFd,
     /// The sentinels before this one.
@@ -91,7 +95,29 @@ impl Sentinel {
             rank: self.rank,
         };
         self.watch(&thawer);
+        if let Some((state, record)) = &self.hooks {
+            self.see_off(state, record);
+        }
         Ok(())
+    }
+
+    /// Stays until the holder has run what hooks are owed, or runs it when the holder and
+    /// the sentinels before this one are no more. Nothing is frozen any more.
+    fn see_off(&self, state: &State, record: &Record) {
+        loop {
+            // Asked before: a holder that has gone after it has left no more than a failure.
+            let gone = std::iter::once(&self.holder).chain(&self.seniors).all(is_gone);
+            let patience = if gone { Duration::ZERO } else { TICK };
+            let mut fds = [sys::readable(self.over.as_raw_fd())];
+            if sys::poll(&mut fds, thaw::millis(patience)) > 0 {
+                return;
+            }
+            if gone {
+                break;
+            }
+        }
+        let saved = state.load(&record.execution_id);
+        owed::settle(state, &mut saved.unwrap_or_else(|| record.clone()), "a sentinel");
     }
 
     fn watch(&self, thawer: &Thawer<'_>) {

@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use stillpoint_wire::receipt::{Application, LeftOut};
@@ -52,6 +53,15 @@ pub struct Record {
     /// Whether the holder itself wrote this after the hold.
     #[serde(default)]
     pub closed: bool,
+}
+
+impl Record {
+    /// Whether the holder is still there.
+    #[must_use]
+    pub fn holder_runs(&self) -> bool {
+        let same = |one: &Process| one.start_time != 0 && Process::of(&one.role, one.pid) == *one;
+        self.processes.iter().filter(|one| one.role == "holder").any(same)
+    }
 }
 
 /// One process of a hold.
@@ -119,6 +129,12 @@ impl State {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.dir.join("ctl.sock")
+    }
+
+    /// Where it is on record what the hooks of an execution are owed.
+    #[must_use]
+    pub fn hooks_file(&self, execution_id: &str) -> PathBuf {
+        self.file(execution_id, "hooks")
     }
 
     /// The lock's file. A hold has the lock from before it begins until the last of its
@@ -200,6 +216,7 @@ impl State {
         for id in self.executions().into_iter().skip(RECORDS_KEPT) {
             let _ = fs::remove_file(self.file(&id, "page"));
             let _ = fs::remove_file(self.file(&id, "json"));
+            let _ = fs::remove_file(self.hooks_file(&id));
         }
     }
 }
@@ -215,8 +232,10 @@ fn check_memory(folder: &str) -> Result<(), String> {
 /// The id of this boot.
 #[must_use]
 pub fn boot_id() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
+    // Read once, at the first call's beginning: nothing is opened while something is frozen.
+    static ID: OnceLock<String> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    ID.get_or_init(|| read().trim().to_owned()).clone()
 }
 
 impl Process {

@@ -4,8 +4,9 @@ use stillpoint_wire::receipt::{Frozen, HoldState, Receipt};
 
 use crate::cli::{Call, Stage};
 use crate::client;
+use crate::mountinfo::Dev;
 use crate::state::State;
-use crate::{exit, log, receipt};
+use crate::{exit, forecast, log, receipt};
 
 /// Runs a dry-run: everything that a pre-script does before it changes anything.
 #[must_use]
@@ -28,6 +29,10 @@ pub fn dry_run(call: &Call) -> Receipt {
     for skipped in &plan.left_out {
         log::line(&format!("leaves out {}: {}", skipped.mount, skipped.why));
     }
+    let devs: Vec<Dev> = plan.filesystems.iter().map(|fs| fs.dev).collect();
+    let config = &call.config;
+    let forecast = forecast::lines(&devs, config.expedited_rcu, config.stall_budget);
+    forecast.iter().for_each(|line| log::line(line));
     planned.left_out = client::left_out(&plan);
     planned.applications = apps.iter().map(|app| app.describe()).collect();
     planned.frozen = plan

@@ -1,5 +1,5 @@
 //! Every call to the kernel that the standard library does not offer, and all of the
-//! `unsafe` of the agent.
+//! `unsafe` of the agent but that of `pagecache` and `walk`.
 //!
 //! Each function is as thin as it can be and returns `io::Result`; nothing here knows
 //! what a hold is. None of the functions that run between the first freeze and the
@@ -123,6 +123,16 @@ pub fn kill(pidfd: BorrowedFd<'_>) -> io::Result<()> {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, none, 0)
     };
     check(libc::c_int::try_from(result).unwrap_or(-1)).map(drop)
+}
+
+/// Sends SIGKILL to a process group, whose leader the caller has not waited for yet.
+pub fn kill_group(group: libc::pid_t) -> io::Result<()> {
+    // Zero and one would be the caller's own group, and everybody.
+    if group < 2 {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: kill takes two integers; the id is still that of the caller's child.
+    check(unsafe { libc::kill(-group, libc::SIGKILL) }).map(drop)
 }
 
 /// Sends a signal to this very process.

@@ -114,6 +114,12 @@ pub fn select(mounts: &[Mount]) -> (Vec<Candidate>, Vec<Skipped>) {
     (candidates, skipped.into_values().collect())
 }
 
+/// Whether something can be dirty on it that a freeze would write out.
+#[must_use]
+pub fn is_freezable(mount: &Mount) -> bool {
+    FREEZABLE.contains(&mount.fs.as_str()) && !mount.read_only
+}
+
 fn reason(mount: &Mount, root: Option<Dev>) -> Option<(String, bool)> {
     let fs = mount.fs.as_str();
     if Some(mount.dev) == root {

@@ -3,7 +3,8 @@
 //!
 //! Reads sysfs below a folder that the caller names and nothing else: no device is
 //! opened, no ioctl needs a privilege. A device that leads nowhere is not an error; the
-//! volumes of its filesystem are then simply not known.
+//! volumes of its filesystem are then simply not known. So it is with the disks of Xen
+//! instances: only EC2 knows which volume is attached as which of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,6 +26,8 @@ pub struct Below {
     pub volumes: BTreeSet<String>,
     /// Whether a part of it is on an instance store, which no snapshot contains.
     pub instance_store: bool,
+    /// Disks of the Xen kind (`xvdf`), which have no serial number to tell a volume by.
+    pub xen: BTreeSet<String>,
     /// The files of the loop devices among the layers.
     pub files: BTreeSet<PathBuf>,
 }
@@ -67,6 +70,9 @@ fn walk(sysfs: &Path, dev: Dev, layers: usize, seen: &mut BTreeSet<Dev>, found: 
         }
         return;
     }
+    if let Some(disk) = name(&folder).filter(|name| name.starts_with("xvd")) {
+        found.xen.insert(disk);
+    }
     if let Some(file) = read(&folder.join("loop/backing_file")) {
         found.files.insert(PathBuf::from(file));
     }
@@ -91,6 +97,12 @@ fn btrfs_members(sysfs: &Path, source: &Path) -> Vec<Dev> {
 
 fn split(rdev: u64) -> Dev {
     Dev { major: libc::major(rdev), minor: libc::minor(rdev) }
+}
+
+/// The kernel's name of a device, which its folder has.
+fn name(folder: &Path) -> Option<String> {
+    let path = fs::canonicalize(folder).ok()?;
+    Some(path.file_name()?.to_str()?.to_owned())
 }
 
 fn device_number(folder: &Path) -> Option<Dev> {

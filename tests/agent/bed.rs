@@ -36,6 +36,7 @@ pub(super) struct Bed {
     pub(super) base: PathBuf,
     mounts: RefCell<Vec<PathBuf>>,
     watchdog: RefCell<Option<Child>>,
+    loops: RefCell<Vec<u32>>,
 }
 
 impl Bed {
@@ -59,7 +60,12 @@ impl Bed {
             std::env::temp_dir().join(format!("stillpoint-bed-{}-{number}", std::process::id()));
         fs::create_dir(&base).unwrap();
         run("mount", &["-t", "tmpfs", "-o", "mode=755", "bed", base.to_str().unwrap()]);
-        Some(Self { base, mounts: RefCell::default(), watchdog: RefCell::default() })
+        Some(Self {
+            base,
+            mounts: RefCell::default(),
+            watchdog: RefCell::default(),
+            loops: RefCell::default(),
+        })
     }
 
     /// A bed with one filesystem of each type, at `/<type>`.
@@ -77,9 +83,18 @@ impl Bed {
         self.add_on(&image, fs, name)
     }
 
+    /// The same of a given size.
+    pub(super) fn add_sized(&self, fs: &str, name: &str, mebibytes: u64) -> PathBuf {
+        let image = self.base.join(format!("{}.img", name.replace('/', "-")));
+        self.make(&image, fs, name, mebibytes)
+    }
+
     /// The same with the image at a given place.
     pub(super) fn add_on(&self, image: &Path, fs: &str, name: &str) -> PathBuf {
-        let mebibytes = if fs == "xfs" { 320 } else { 128 };
+        self.make(image, fs, name, if fs == "xfs" { 320 } else { 128 })
+    }
+
+    fn make(&self, image: &Path, fs: &str, name: &str, mebibytes: u64) -> PathBuf {
         let file = fs::File::create(image).unwrap();
         file.set_len(mebibytes << 20).unwrap();
         let quiet: &[&str] = if fs == "vfat" { &[] } else { &["-q"] };
@@ -96,6 +111,11 @@ impl Bed {
     /// that cannot be frozen or that has its own.
     pub(super) fn watch(&self, point: &Path) {
         self.mounts.borrow_mut().push(point.to_owned());
+    }
+
+    /// Has a loop device deleted when nothing holds it any more.
+    pub(super) fn remove_loop(&self, number: u32) {
+        self.loops.borrow_mut().push(number);
     }
 
     /// The number of the loop device that a mount is on.
@@ -159,6 +179,13 @@ impl Bed {
         self.processes(id).into_iter().filter(|(is, _)| is == role).map(|(_, pid)| pid).collect()
     }
 
+    /// Kills every process of an execution, none of which sees another die.
+    pub(super) fn kill_all(&self, id: &str) {
+        for signal in [libc::SIGSTOP, libc::SIGKILL] {
+            self.processes(id).iter().for_each(|(_, pid)| kill(*pid, signal));
+        }
+    }
+
     /// Whether writes on a mount block now.
     pub(super) fn is_frozen(&self, name: &str) -> bool {
         !writable_within(&self.path(name), BLOCKED)
@@ -187,9 +214,23 @@ impl Drop for Bed {
         let _ = Command::new(binary()).arg("thaw").output();
         let _ = Command::new("umount").arg("-l").arg(&self.base).status();
         let _ = fs::remove_dir(&self.base);
+        self.loops.borrow().iter().for_each(|number| delete_loop(*number));
         if !std::thread::panicking() {
             assert_ne!(status.code(), Some(watchdog::FOUND_FROZEN), "something was left frozen");
         }
+    }
+}
+
+/// Deletes a device as soon as the last filesystem on it has gone.
+fn delete_loop(number: u32) {
+    const LOOP_CTL_REMOVE: libc::Ioctl = 0x4C81;
+    let control = fs::File::open("/dev/loop-control").unwrap();
+    for _ in 0..50 {
+        // SAFETY: the request takes a number; the file is open.
+        if unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_REMOVE, number) } >= 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use stillpoint_wire::receipt::HoldState;
 
 use super::bed::{Answer, Bed, id, kill};
+use super::{etc, flushed};
 
 const SERVER: &str = "/usr/lib/postgresql/15/bin";
 
@@ -181,4 +182,50 @@ fn a_cluster_that_is_not_wholly_frozen_or_not_durable_is_refused() {
     assert_eq!(password.code, 206);
     assert!(password.receipt.reason.contains("peer"), "{}", password.receipt.reason);
     bed.all_thawed(&["ext4", "xfs"]);
+}
+
+#[test]
+fn a_cluster_on_what_is_only_flushed_is_held_all_of_it_or_not_at_all() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    etc::cover(&bed);
+    let Some(server) = Server::new(&bed, "ext4", "xfs") else { return };
+    flushed::carry_ssm(&bed, "ext4", "/var/lib");
+    etc::settings(flushed::FLUSH);
+    let mixed = pre(&bed, &id(1));
+    assert_eq!((mixed.code, mixed.receipt.state), (206, HoldState::Refused));
+    assert!(mixed.receipt.reason.contains("unlike the data directory"), "{mixed:?}");
+    flushed::carry_ssm(&bed, "xfs", "/var/log");
+    let held = pre(&bed, &id(2));
+    assert_eq!((held.code, held.receipt.state), (0, HoldState::Held), "{held:?}");
+    assert!(held.receipt.frozen.is_empty());
+    assert_eq!(held.receipt.applications[0].state, "quiesced");
+    server.sql("CREATE TABLE written_meanwhile (a int)");
+    let post = bed.agent(&["post-script", "--execution-id", &id(2)]);
+    assert_eq!((post.code, post.receipt.state), (0, HoldState::Released), "{post:?}");
+    assert_eq!(post.receipt.applications[0].state, "released");
+}
+
+#[test]
+fn hooks_run_around_a_database_where_they_are_enabled() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    etc::cover(&bed);
+    let Some(server) = Server::new(&bed, "ext4", "xfs") else { return };
+    let log = bed.path("ran");
+    let hook = format!(": > {}.$1", log.display());
+    etc::program(&Path::new(etc::HOOKS).join("10-a"), &hook);
+    assert_eq!(pre(&bed, &id(1)).code, 0);
+    assert_eq!(bed.agent(&["post-script", "--execution-id", &id(1)]).code, 0);
+    assert!(!fs::exists(log.with_extension("pre")).unwrap(), "not enabled");
+    etc::settings("hooks.enabled = true\n");
+    let held = pre(&bed, &id(2));
+    assert_eq!(held.code, 0, "{held:?}");
+    let names: Vec<&str> = held.receipt.applications.iter().map(|app| app.name.as_str()).collect();
+    assert_eq!(names, ["hooks", "postgresql"]);
+    assert!(fs::exists(log.with_extension("pre")).unwrap());
+    assert!(!fs::exists(log.with_extension("post")).unwrap());
+    let post = bed.agent(&["post-script", "--execution-id", &id(2)]);
+    assert!(post.receipt.hold.unwrap().unbroken);
+    assert!(post.receipt.applications.iter().all(|app| app.state == "released"));
+    assert!(fs::exists(log.with_extension("post")).unwrap());
+    drop(server);
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use stillpoint_agent::apps::pgfind;
 use stillpoint_agent::cli::{self, Stage};
+use stillpoint_agent::config::Config;
+use stillpoint_agent::flush::{self, Next};
 use stillpoint_agent::hold::{CAUSES, Cause, End, Event, Hold, PHASES, Phase};
 use stillpoint_agent::mountinfo::{self, Dev};
-use stillpoint_agent::{flush, receipt, targets};
+use stillpoint_agent::{receipt, targets};
 use stillpoint_wire::receipt::{Frozen, HoldState, LeftOut, RECEIPT_CHARS_MAX};
 
 fn dev(major: u32, minor: u32) -> Dev {
@@ -131,7 +133,7 @@ fn how_an_acknowledged_hold_ends_for_each_cause() {
 }
 
 fn words(text: &str) -> Result<cli::Call, String> {
-    cli::parse(text.split_whitespace().map(str::to_owned))
+    cli::parse(text.split_whitespace().map(str::to_owned), Config::default())
 }
 
 #[test]
@@ -142,7 +144,8 @@ fn the_command_line_and_its_errors() {
     ))
     .unwrap();
     assert_eq!(call.execution_id, id.to_lowercase());
-    assert_eq!((call.deadline, call.timeout), (Duration::from_secs(90), Duration::from_secs(120)));
+    let times = (call.config.deadline, call.config.timeout);
+    assert_eq!(times, (Duration::from_secs(90), Duration::from_secs(120)));
     assert_eq!(call.volumes, ["vol-1", "vol-2"]);
     assert_eq!(words("dry-run --execution-id None").unwrap().execution_id, "");
     for (text, named) in [
@@ -189,14 +192,14 @@ fn what_lies_on_what_is_frozen_in_order_even_when_mounts_go_in_a_circle() {
 #[test]
 fn flushing_stops_when_it_is_short_or_does_not_help() {
     let ms = |all: &[u64]| all.iter().map(|ms| Duration::from_millis(*ms)).collect::<Vec<_>>();
-    let left = Duration::from_secs(5);
-    assert!(flush::another(&[], left));
-    assert!(flush::another(&ms(&[800]), left));
-    assert!(!flush::another(&ms(&[5]), left), "short");
-    assert!(flush::another(&ms(&[800, 400, 200]), left), "still shrinking");
-    assert!(!flush::another(&ms(&[800, 400, 390]), left), "near saturation");
-    assert!(!flush::another(&ms(&[6_000]), left), "the next would not fit");
-    assert!(!flush::another(&ms(&[900, 800, 700, 600, 500, 400, 300, 200]), left), "enough");
+    let next = |all: &[u64]| flush::next(&ms(all), Duration::from_millis(10));
+    assert_eq!(next(&[]), Next::Again);
+    assert_eq!(next(&[800]), Next::Again);
+    assert_eq!(next(&[5]), Next::Done, "short");
+    assert_eq!(next(&[800, 400, 200, 100, 50]), Next::Again, "still shrinking");
+    assert_eq!(next(&[800, 760, 790, 740]), Next::Again, "slowly, but shrinking");
+    assert_eq!(next(&[800, 790, 800, 795]), Next::Endless, "as fast as the device");
+    assert_eq!(next(&[100, 200, 400, 800]), Next::Endless, "faster than the device");
 }
 
 #[test]

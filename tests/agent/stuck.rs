@@ -155,7 +155,7 @@ fn scenario_2_a_freeze_that_does_not_return_is_rolled_back_and_thawed_when_it_do
     assert_eq!((pre.code, pre.receipt.state), (201, HoldState::Failed), "{pre:?}");
     assert!(pre.receipt.reason.contains("not thawed yet") && pre.receipt.reason.contains("ext4"));
     bed.all_thawed(&["btrfs", "xfs"]);
-    let early = bed.agent(&["post-script", "--execution-id", &id, "--timeout", "3s"]);
+    let early = bed.agent(&["post-script", "--execution-id", &id, "--timeout", "4s"]);
     assert_eq!(early.code, 202, "it is not over: {early:?}");
     let other = bed.agent(&["pre-script", "--execution-id", &super::bed::id(2)]);
     assert_eq!(other.code, 204, "the first hold is still being undone");

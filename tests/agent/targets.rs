@@ -130,7 +130,7 @@ fn scenario_23_what_cannot_be_frozen_is_left_out_and_listed() {
 }
 
 /// A swap file in use, which other agents take for a mount point.
-fn swap_on(bed: &Bed) -> Option<String> {
+pub(super) fn swap_on(bed: &Bed) -> Option<String> {
     let file = bed.path("ext4").join("swap");
     fs::write(&file, vec![0; 4 << 20]).unwrap();
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

@@ -2,8 +2,11 @@
 //!
 //! `filesystem` needs no adapter: the freeze is all of it. An adapter never opens a
 //! connection, a file or a process while anything is frozen; what it needs then, it
-//! has open from `quiesce` on.
+//! has open from `quiesce` on. Hooks come first and are released last: what they stop may
+//! be a client of the others.
 
+pub mod hooks;
+pub mod owed;
 pub mod pgfind;
 pub mod pgwire;
 pub mod postgresql;
@@ -13,7 +16,7 @@ use std::time::Duration;
 
 use stillpoint_wire::receipt::Application as Described;
 
-use crate::cli::Wanted;
+use crate::cli::{Call, Wanted};
 use crate::plan::Plan;
 
 /// One running application.
@@ -44,13 +47,17 @@ pub trait Application: Debug {
     fn restore_note(&self) -> String;
 }
 
-/// Finds what is to be quiesced.
+/// Finds what is to be quiesced, in that order; released in the reverse.
 ///
 /// # Errors
 /// Why it cannot be found, in a sentence.
-pub fn detect(wanted: Wanted) -> Result<Vec<Box<dyn Application>>, String> {
-    match wanted {
-        Wanted::Filesystem => Ok(Vec::new()),
-        Wanted::PostgreSql => postgresql::detect(),
+pub fn detect(call: &Call) -> Result<Vec<Box<dyn Application>>, String> {
+    let mut apps = Vec::new();
+    if call.wanted == Wanted::Hooks || call.config.hooks.enabled && hooks::any() {
+        apps.push(hooks::detect(call)?);
     }
+    if call.wanted == Wanted::PostgreSql {
+        apps.extend(postgresql::detect()?);
+    }
+    Ok(apps)
 }

@@ -3,7 +3,8 @@
 //!
 //! The consistent cut is the freeze itself; the checkpoint makes recovery short, and the
 //! session proves that the same server ran from quiesce to release. No backup mode: all
-//! of the cluster has to be on filesystems of the plan, or there is no hold.
+//! of the cluster has to be on filesystems of the plan, or there is no hold. On those that
+//! are only flushed it is as after a crash right behind its checkpoint.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use stillpoint_wire::receipt::Application as Described;
 use crate::apps::Application;
 use crate::apps::pgfind::{self, Cluster};
 use crate::apps::pgwire::{Failure, Session};
-use crate::plan::Plan;
+use crate::plan::{Cover, Plan};
 
 const VERSION_MIN: u32 = 130_000;
 /// The first version that ends sessions for being idle.
@@ -113,14 +114,31 @@ impl PostgreSql {
         Ok([data.clone(), data.join("pg_wal")].into_iter().chain(spaces).collect())
     }
 
-    fn check_covered(&self, plan: &Plan, folder: &Path) -> Result<(), String> {
-        match plan.covers(folder) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(mount)) => Err(self.says(format_args!(
-                "{} is on {mount}, which would not be frozen",
-                folder.display()
+    /// Frozen or flushed, all of it alike: a volume with half of a cluster would be taken
+    /// for the whole.
+    fn check_covered(
+        &self,
+        plan: &Plan,
+        folder: &Path,
+        first: &mut Option<Cover>,
+    ) -> Result<(), String> {
+        let folder_name = folder.display();
+        let cover = plan
+            .covers(folder)
+            .map_err(|error| self.says(format_args!("{folder_name}: {error}")))?;
+        match (&cover, first) {
+            (Cover::Outside(mount), _) => {
+                Err(self
+                    .says(format_args!("{folder_name} is on {mount}, which would not be frozen")))
+            }
+            (_, Some(other)) if *other != cover => Err(self.says(format_args!(
+                "{folder_name} is on a filesystem that would be {}, unlike the data directory",
+                if cover == Cover::Frozen { "frozen" } else { "flushed" }
             ))),
-            Err(error) => Err(self.says(format_args!("{}: {error}", folder.display()))),
+            (_, first) => {
+                first.get_or_insert(cover);
+                Ok(())
+            }
         }
     }
 }
@@ -129,8 +147,9 @@ impl Application for PostgreSql {
     fn preflight(&mut self, plan: &Plan, budget: Duration) -> Result<(), String> {
         let mut session = self.connect(budget)?;
         self.check_settings(&mut session, budget)?;
+        let mut first = None;
         for folder in self.folders(&mut session, budget)? {
-            self.check_covered(plan, &folder)?;
+            self.check_covered(plan, &folder, &mut first)?;
         }
         Ok(())
     }

@@ -1,0 +1,139 @@
+//! Finds the files whose data waits to be written, on filesystems that are about to be
+//! frozen: those that some process has open.
+//!
+//! What it misses (mappings) is left to `syncfs`, and files that were closed to `walk`. It never
+//! touches a file of another filesystem: where an open file lies is asked of `/proc`
+//! alone, since a `stat` on a dead network mount does not return. Called before the
+//! first freeze only.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::mountinfo::{self, Dev};
+use crate::{pagecache, sys};
+
+/// Less than this in one file is as well written by `syncfs`.
+pub const FILE_WORTH_BYTES: u64 = 256 << 10;
+
+/// What is kept open at a time; the rest is found by the next look.
+const FILES_MAX: usize = 256;
+
+/// What waits to be written on the whole machine, in bytes; an upper bound for every
+/// filesystem of it.
+#[must_use]
+pub fn machine_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("Dirty:").or(line.strip_prefix("Writeback:")))
+        .filter_map(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .sum::<u64>()
+        * 1_024
+}
+
+/// The dirty open files of each filesystem, as far as they are found until `until_ns`.
+#[must_use]
+pub fn open_files(devs: &[Dev], until_ns: u64) -> Vec<Vec<File>> {
+    let mut search =
+        Search { devs, mounts: HashMap::new(), seen: HashSet::new(), found: Vec::new(), count: 0 };
+    search.found.resize_with(devs.len(), Vec::new);
+    let is_process = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.as_bytes().iter().all(u8::is_ascii_digit))
+    };
+    let processes: Vec<(PathBuf, PathBuf)> = entries(Path::new("/proc"))
+        .filter(is_process)
+        .map(|process| (fs::read_link(process.join("ns/mnt")).unwrap_or_default(), process))
+        .collect();
+    // A container's mounts are in a table of its own, under the same device numbers. All
+    // tables come first: a descriptor may be of another process's.
+    let mut spaces = HashSet::new();
+    for (space, process) in &processes {
+        if spaces.insert(space) {
+            search.add_mounts(process);
+        }
+    }
+    for (space, process) in &processes {
+        for link in entries(&process.join("fd")) {
+            if search.count >= FILES_MAX || sys::boottime_ns() >= until_ns {
+                return search.found;
+            }
+            search.look(process, &link, space);
+        }
+    }
+    search.found
+}
+
+struct Search<'a> {
+    devs: &'a [Dev],
+    /// The filesystem of each mount, by the mount's id.
+    mounts: HashMap<u64, usize>,
+    /// One file is often open in many processes.
+    seen: HashSet<(PathBuf, PathBuf)>,
+    found: Vec<Vec<File>>,
+    count: usize,
+}
+
+impl Search<'_> {
+    fn add_mounts(&mut self, process: &Path) {
+        let table = mountinfo::parse(&fs::read(process.join("mountinfo")).unwrap_or_default());
+        for mount in table {
+            if let Some(index) = self.devs.iter().position(|dev| *dev == mount.dev) {
+                self.mounts.insert(mount.id, index);
+            }
+        }
+    }
+
+    fn look(&mut self, process: &Path, link: &Path, space: &Path) {
+        let Ok(path) = fs::read_link(link) else { return };
+        // Sockets and pipes have no such path, and devices have no data of their own.
+        if !path.is_absolute() || path.starts_with("/dev") {
+            return;
+        }
+        let number = link.file_name().unwrap_or_default();
+        let Some(&index) = mount_id(&process.join("fdinfo").join(number))
+            .and_then(|mount| self.mounts.get(&mount))
+        else {
+            return;
+        };
+        if !self.seen.insert((space.to_owned(), path)) {
+            return;
+        }
+        if let Some(file) = open_regular(link)
+            && pagecache::dirty_bytes(&file, 0, 0).is_none_or(|bytes| bytes >= FILE_WORTH_BYTES)
+        {
+            self.found[index].push(file);
+            self.count += 1;
+        }
+    }
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+fn mount_id(fdinfo: &Path) -> Option<u64> {
+    let mut text = [0; 256];
+    let len = File::open(fdinfo).ok()?.read(&mut text).ok()?;
+    std::str::from_utf8(&text[..len])
+        .ok()?
+        .lines()
+        .find_map(|line| line.strip_prefix("mnt_id:"))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Opens what a link of `/proc` stands for, if it is a regular file; a pipe that were
+/// opened would be seen at its other end.
+fn open_regular(link: &Path) -> Option<File> {
+    let plain = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(link).ok()?;
+    if !plain.metadata().ok()?.is_file() {
+        return None;
+    }
+    let again = format!("/proc/self/fd/{}", plain.as_raw_fd());
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(again).ok()
+}

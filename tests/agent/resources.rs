@@ -1,0 +1,187 @@
+//! Little memory, other people's clocks, and how little the agent itself takes.
+
+use std::fs;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use stillpoint_wire::receipt::HoldState;
+
+use super::bed::{Bed, answer, id};
+
+/// What holder and each sentinel may take while holding.
+const RESIDENT_KIB_MAX: u64 = 10 * 1_024;
+
+/// A cgroup of a test that limits memory, on either version.
+struct Memory(PathBuf);
+
+impl Memory {
+    fn new(bytes: u64) -> Option<Self> {
+        let name = format!("stillpoint-test-{}-{bytes}", std::process::id());
+        let places =
+            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        for (root, file) in places {
+            let folder = Path::new(root).join(&name);
+            if Path::new(root).join("cgroup.procs").exists() && fs::create_dir(&folder).is_ok() {
+                let group = Self(folder);
+                if fs::write(group.0.join(file), bytes.to_string()).is_ok() {
+                    return Some(group);
+                }
+            }
+        }
+        eprintln!("skipped: no memory controller to limit memory with");
+        None
+    }
+
+    /// Has a command start in the group.
+    fn take_in(&self, command: &mut Command) {
+        let procs = self.0.join("cgroup.procs");
+        // SAFETY: between fork and exec it only writes to a file.
+        unsafe { command.pre_exec(move || fs::write(&procs, "0")) };
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // Its last processes may just be leaving.
+        for _ in 0..50 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn scenario_15_out_of_memory_takes_somebody_else_and_the_hold_goes_on() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    let Some(group) = Memory::new(48 << 20) else { return };
+    let id = id(1);
+    let mut pre = bed.command(&["pre-script", "--execution-id", &id]);
+    group.take_in(&mut pre);
+    assert_eq!(answer(&pre.output().unwrap()).code, 0);
+    // Holds everything that it reads in memory, and the device never ends.
+    let mut hog = Command::new("tail");
+    hog.arg("/dev/zero").stdout(Stdio::null()).stderr(Stdio::null());
+    group.take_in(&mut hog);
+    let end = hog.status().unwrap();
+    assert_eq!(end.signal(), Some(libc::SIGKILL), "the kernel had to kill somebody: {end:?}");
+    assert!(bed.is_frozen("ext4") && bed.is_frozen("xfs"), "it was not one of ours");
+    let post = bed.agent(&["post-script", "--execution-id", &id]);
+    assert!(post.code == 0 && post.receipt.hold.as_ref().unwrap().unbroken, "{post:?}");
+    bed.all_thawed(&["ext4", "xfs"]);
+}
+
+#[test]
+fn scenario_15_too_little_memory_to_begin_leaves_nothing_frozen() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    for (round, mebibytes) in [1, 2, 3, 4, 6, 8].into_iter().enumerate() {
+        let Some(group) = Memory::new(mebibytes << 20) else { return };
+        let id = id(u32::try_from(round).unwrap());
+        let words = ["pre-script", "--execution-id", &id, "--deadline", "2s"];
+        let mut pre = bed.command(&words);
+        group.take_in(&mut pre);
+        let output = pre.output().unwrap();
+        let code = output.status.code();
+        eprintln!("{mebibytes} MiB: {code:?} {:?}", output.status.signal());
+        if code == Some(0) {
+            assert_eq!(answer(&output).receipt.state, HoldState::Held);
+            assert_eq!(bed.agent(&["post-script", "--execution-id", &id]).code, 0);
+        } else {
+            // Killed, or refused: whatever had begun is undone by those who are left.
+            bed.thawed_after("ext4", Duration::from_millis(2_500));
+            let post = bed.agent(&["post-script", "--execution-id", &id]);
+            assert!([205, 203].contains(&post.code), "{post:?}");
+        }
+        bed.all_thawed(&["ext4", "xfs"]);
+    }
+}
+
+/// A wall clock that is an hour early and an hour late in turns.
+const JUMPING_CLOCK: &str = "
+#define _GNU_SOURCE
+#include <time.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+static int turn;
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int result = syscall(SYS_clock_gettime, clock, time);
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+        time->tv_sec += __sync_fetch_and_add(&turn, 1) % 2 ? 3600 : -3600;
+    return result;
+}
+int gettimeofday(struct timeval *time, void *zone) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    time->tv_sec = now.tv_sec;
+    time->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *out) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out) *out = now.tv_sec;
+    return now.tv_sec;
+}
+";
+
+#[test]
+fn scenario_15_a_wall_clock_that_jumps_by_hours_changes_nothing() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    let (source, library) = (bed.base.join("clock.c"), bed.base.join("clock.so"));
+    fs::write(&source, JUMPING_CLOCK).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
+    if !compiler.output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no C compiler for a clock that jumps");
+        return;
+    }
+    let jumping = |words: &[&str]| {
+        let output = bed.command(words).env("LD_PRELOAD", &library).output().unwrap();
+        answer(&output)
+    };
+    let now = Command::new("date").arg("+%s").env("LD_PRELOAD", &library).output().unwrap();
+    let shown: i64 = String::from_utf8(now.stdout).unwrap().trim().parse().unwrap();
+    let real = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let off = shown - i64::try_from(real.as_secs()).unwrap();
+    assert!(off.abs() > 3_000, "the clock does not jump: {off}");
+
+    let (whole, late) = (id(1), id(2));
+    assert_eq!(jumping(&["pre-script", "--execution-id", &whole, "--deadline", "5s"]).code, 0);
+    assert!(bed.is_frozen("ext4"));
+    let post = jumping(&["post-script", "--execution-id", &whole]);
+    assert!(post.code == 0 && post.receipt.hold.as_ref().unwrap().unbroken, "{post:?}");
+    assert_eq!(jumping(&["pre-script", "--execution-id", &late, "--deadline", "1s"]).code, 0);
+    let after = bed.thawed_after("ext4", Duration::from_millis(1_500));
+    assert!(after > Duration::from_millis(500), "thawed too early: {after:?}");
+    let post = jumping(&["post-script", "--execution-id", &late]);
+    assert_eq!((post.code, post.receipt.state), (203, HoldState::AutoThawed), "{post:?}");
+    let hold = post.receipt.hold.unwrap();
+    let held = hold.released_at_ms.unwrap() - hold.frozen_at_ms;
+    assert!((700..=1_100).contains(&held), "{held}");
+    bed.all_thawed(&["ext4", "xfs"]);
+}
+
+#[test]
+fn holder_and_sentinels_take_little_memory_while_holding() {
+    let Some(bed) = Bed::new() else { return };
+    for number in 0..16 {
+        bed.add_sized("ext4", &format!("{number:02}"), 8);
+    }
+    let id = id(1);
+    assert_eq!(bed.agent(&["pre-script", "--execution-id", &id]).code, 0);
+    for (role, pid) in bed.processes(&id) {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let value = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+        };
+        let (resident, own) = (value("VmRSS:"), value("RssAnon:"));
+        eprintln!("{role}: {resident} KiB resident, {own} of them its own, 16 filesystems");
+        assert!(resident < RESIDENT_KIB_MAX, "{role}: {resident} KiB");
+    }
+    assert_eq!(bed.agent(&["post-script", "--execution-id", &id]).code, 0);
+}

@@ -1,0 +1,155 @@
+//! What holder and sentinels ask of the kernel between the first freeze and the last
+//! thaw, as strace sees it: nothing that opens, executes, takes memory or logs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::bed::{Bed, answer, id, kill};
+
+/// Calls that wait, look at a clock, or speak through what is open already.
+const ALLOWED: [&str; 20] = [
+    "ioctl",
+    "poll",
+    "ppoll",
+    "restart_syscall",
+    "futex",
+    "read",
+    "recvfrom",
+    "accept4",
+    "getsockopt",
+    "fcntl",
+    "close",
+    "clock_gettime",
+    "clock_nanosleep",
+    "nanosleep",
+    "sched_yield",
+    "pidfd_send_signal",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "exit",
+    "exit_group",
+];
+
+/// Calls that write, and what they may write to: a counter, a socket, the RCU switch.
+const WRITES: [&str; 3] = ["write", "sendto", "pwrite64"];
+const WRITTEN: [&str; 4] = ["eventfd]>", "<socket:[", "<UNIX", "</sys/kernel/rcu_expedited>"];
+
+struct Trace {
+    strace: Child,
+    file: std::path::PathBuf,
+}
+
+impl Trace {
+    /// A pre-script under strace; returns when its receipt is there.
+    fn of_pre_script(bed: &Bed, id: &str) -> Option<Self> {
+        if Command::new("strace").arg("-V").output().is_err() {
+            eprintln!("skipped: strace is not installed");
+            return None;
+        }
+        let agent = bed.command(&[]).get_program().to_owned();
+        let file = bed.base.join("trace");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-y", "-s", "8", "-o"]).arg(&file).arg(agent);
+        strace.args(["pre-script", "--execution-id", id]).stdout(Stdio::piped());
+        let mut strace = strace.stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(strace.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+        let output = std::process::Output {
+            status: std::process::ExitStatus::from_raw(0),
+            stdout: line.into_bytes(),
+            stderr: Vec::new(),
+        };
+        assert_eq!(answer(&output).code, 0);
+        Some(Self { strace, file })
+    }
+
+    /// The calls of every process but the client, from the first freeze to the last thaw.
+    fn window(mut self) -> Vec<(i32, String)> {
+        // It ends with the last process that it follows.
+        let begun = Instant::now();
+        while self.strace.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the hold does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let text = fs::read_to_string(&self.file).unwrap();
+        let lines: Vec<(i32, &str)> = text
+            .lines()
+            .filter_map(|line| {
+                let (pid, call) = line.split_once(' ')?;
+                Some((pid.parse().ok()?, call.trim_start()))
+            })
+            .collect();
+        let client = lines[0].0;
+        let has = |what: &'static str| move |line: &(i32, &str)| line.1.contains(what);
+        let first = lines.iter().position(has("FIFREEZE")).expect("a freeze");
+        let last = lines.iter().rposition(has("FITHAW")).expect("a thaw");
+        let within = lines[first..=last].iter().filter(|(pid, _)| *pid != client);
+        within.map(|(pid, call)| (*pid, (*call).to_owned())).collect()
+    }
+}
+
+fn is_allowed(call: &str) -> bool {
+    // The end of a call whose beginning was judged, a signal, the end of a process.
+    if ["<... ", "--- ", "+++ "].iter().any(|start| call.starts_with(start)) {
+        return true;
+    }
+    let name = call.split('(').next().unwrap_or_default();
+    let to_allowed = || WRITTEN.iter().any(|target| call.contains(target));
+    ALLOWED.contains(&name) || (WRITES.contains(&name) && to_allowed())
+}
+
+fn judge(window: &[(i32, String)], what: &str) {
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, call) in window.iter().filter(|(_, call)| !call.starts_with(['<', '-', '+'])) {
+        *count.entry(call.split('(').next().unwrap()).or_default() += 1;
+    }
+    eprintln!("{what}: {count:?}");
+    assert!(window.len() > 20, "strace has not followed the processes");
+    let wrong: Vec<&(i32, String)> = window.iter().filter(|(_, call)| !is_allowed(call)).collect();
+    assert!(wrong.is_empty(), "{what}: {wrong:#?}");
+}
+
+#[test]
+fn between_freeze_and_thaw_nothing_is_opened_executed_allocated_or_logged() {
+    let Some(bed) = Bed::with(&["btrfs", "ext4", "xfs"]) else { return };
+    bed.arm();
+    let Some(trace) = Trace::of_pre_script(&bed, &id(1)) else { return };
+    // A second call and a stranger's question are answered while everything is frozen.
+    let other = bed.agent(&["post-script", "--execution-id", &id(2)]);
+    assert_eq!(other.code, 205);
+    let post = bed.agent(&["post-script", "--execution-id", &id(1)]);
+    assert!(post.code == 0 && post.receipt.hold.as_ref().unwrap().unbroken, "{post:?}");
+    judge(&trace.window(), "held, then released");
+}
+
+#[test]
+fn a_sentinel_that_takes_over_opens_executes_allocates_and_logs_nothing_either() {
+    let Some(bed) = Bed::with(&["btrfs", "ext4", "xfs"]) else { return };
+    bed.arm();
+    let Some(trace) = Trace::of_pre_script(&bed, &id(1)) else { return };
+    kill(bed.pids(&id(1), "holder")[0], libc::SIGKILL);
+    bed.thawed_after("ext4", Duration::from_secs(1));
+    bed.all_thawed(&["btrfs", "xfs"]);
+    judge(&trace.window(), "taken over");
+    assert_eq!(bed.agent(&["post-script", "--execution-id", &id(1)]).code, 203);
+}
+
+#[test]
+fn the_judgement_knows_what_is_not_allowed() {
+    let wrong = [
+        "openat(AT_FDCWD, \"/etc/x\", O_RDONLY) = 3",
+        "execve(\"/bin/sh\", ...",
+        "mmap(NULL, 4096, PROT_READ, ...) = 0x7f",
+        "brk(0x5555) = 0x5555",
+        "mprotect(0x7f, 4096, PROT_READ) = 0",
+        "write(2</dev/null>, \"log\", 3) = 3",
+        "sendto(5</dev/log>, \"log\", 3) = 3",
+        "clone3({...}) = 7",
+    ];
+    assert!(wrong.iter().all(|call| !is_allowed(call)));
+    assert!(is_allowed("write(9<anon_inode:[eventfd]>, \"\\1\", 8) = 8"));
+}

@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -24,6 +25,14 @@ use super::watchdog;
 const LIMIT: Duration = Duration::from_secs(120);
 /// A write that takes longer is taken to be blocked by a freeze.
 const BLOCKED: Duration = Duration::from_millis(300);
+
+/// Says that a test, or a part of it, was not run. Past the test runner's capture, which
+/// would show it only when the test fails.
+pub(super) fn skip(why: &str) {
+    let thread = std::thread::current();
+    let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("a test"));
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
 
 /// What one call of the agent gave.
 #[derive(Debug)]
@@ -47,7 +56,7 @@ impl Bed {
         // SAFETY: geteuid and unshare take no memory; the namespace is this thread's alone.
         let allowed = unsafe { libc::geteuid() == 0 && libc::unshare(libc::CLONE_NEWNS) == 0 };
         if !allowed {
-            eprintln!("skipped: needs root to mount filesystems");
+            skip("needs root to mount filesystems");
             return None;
         }
         // Built before anybody measures time.

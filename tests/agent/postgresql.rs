@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use stillpoint_wire::receipt::HoldState;
 
-use super::bed::{Answer, Bed, id, kill};
+use super::bed::{self, Answer, Bed, id, kill};
 use super::{etc, flushed};
 
 const SERVER: &str = "/usr/lib/postgresql/15/bin";
@@ -30,7 +30,7 @@ impl Server {
     /// A cluster in `data` with its log in `wal`; `None` where there is no server.
     fn new(bed: &Bed, data: &str, wal: &str) -> Option<Self> {
         let Some(user) = user().filter(|_| Path::new(SERVER).join("postgres").exists()) else {
-            eprintln!("skipped: needs PostgreSQL 15 in {SERVER}");
+            bed::skip(&format!("needs PostgreSQL 15 in {SERVER}"));
             return None;
         };
         for name in [data, wal] {

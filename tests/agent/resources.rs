@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stillpoint_wire::receipt::HoldState;
 
-use super::bed::{Bed, answer, id};
+use super::bed::{self, Bed, answer, id};
 
 /// What holder and each sentinel may take while holding.
 const RESIDENT_KIB_MAX: u64 = 10 * 1_024;
@@ -30,7 +30,7 @@ impl Memory {
                 }
             }
         }
-        eprintln!("skipped: no memory controller to limit memory with");
+        bed::skip("no memory controller to limit memory with");
         None
     }
 
@@ -136,7 +136,7 @@ fn scenario_15_a_wall_clock_that_jumps_by_hours_changes_nothing() {
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
     if !compiler.output().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no C compiler for a clock that jumps");
+        bed::skip("no C compiler for a clock that jumps");
         return;
     }
     let jumping = |words: &[&str]| {

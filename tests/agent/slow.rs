@@ -16,7 +16,7 @@ use std::time::Duration;
 use stillpoint_agent::sys::boottime_ns;
 use stillpoint_wire::receipt::Hold;
 
-use super::bed::{Bed, run};
+use super::bed::{self, Bed, run};
 
 const LIMITS: &str = "/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device";
 const FIRST_LOOP: u32 = 780;
@@ -38,7 +38,7 @@ impl Slow {
     pub(super) fn new(bed: &Bed, fs: &str, mebibytes: u64, limit: u64) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if !Path::new(LIMITS).exists() {
-            eprintln!("skipped: no block controller of cgroup v1 to slow a device down with");
+            bed::skip("no block controller of cgroup v1 to slow a device down with");
             return None;
         }
         let number = FIRST_LOOP + COUNT.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::bed::{Bed, id, run};
+use super::bed::{self, Bed, id, run};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -153,7 +153,7 @@ fn odd(bed: &Bed, fs: &str, make: &str) -> Option<String> {
     let mounted =
         made && Command::new("mount").args(mount).output().is_ok_and(|out| out.status.success());
     if !mounted {
-        eprintln!("skipped {fs}: this machine cannot make or mount it");
+        bed::skip(&format!("{fs}: this machine cannot make or mount it"));
     }
     mounted.then(|| text(&point).to_owned())
 }

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::bed::{Bed, answer, id, kill};
+use super::bed::{self, Bed, answer, id, kill};
 
 /// Calls that wait, look at a clock, or speak through what is open already.
 const ALLOWED: [&str; 20] = [
@@ -46,7 +46,7 @@ impl Trace {
     /// A pre-script under strace; returns when its receipt is there.
     fn of_pre_script(bed: &Bed, id: &str) -> Option<Self> {
         if Command::new("strace").arg("-V").output().is_err() {
-            eprintln!("skipped: strace is not installed");
+            bed::skip("strace is not installed");
             return None;
         }
         let agent = bed.command(&[]).get_program().to_owned();

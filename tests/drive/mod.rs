@@ -47,10 +47,16 @@ fn order(retries: u32, fallback: bool) -> Order {
     }
 }
 
+/// Of a driver that has this long; each has a name of its own.
+fn limits(world: &World, ms: u64) -> Limits {
+    let state = world.state.lock().unwrap();
+    let driver = format!("driver-{}", state.calls.len());
+    Limits { driver, dead_at_ms: state.now_ms + ms }
+}
+
 /// Polls until the driver is done or, having died, never will be.
 fn drive_once(world: &World, order: &Order) -> Option<Result<Advance, DriveError>> {
-    let now_ms = world.state.lock().unwrap().now_ms;
-    let limits = Limits { dead_at_ms: now_ms + INVOCATION_MS };
+    let limits = limits(world, INVOCATION_MS);
     let mut driver = pin!(advance(world, order.clone(), limits));
     let mut context = Context::from_waker(Waker::noop());
     match driver.as_mut().poll(&mut context) {
@@ -230,7 +236,7 @@ fn a_vanished_instance_is_a_readable_failure() {
 #[test]
 fn an_attempt_that_does_not_fit_is_not_begun() {
     let world = World::new(Document::Agent);
-    let limits = Limits { dead_at_ms: world.state.lock().unwrap().now_ms + 60_000 };
+    let limits = limits(&world, 60_000);
     let mut driver = pin!(advance(&world, order(0, true), limits));
     let mut context = Context::from_waker(Waker::noop());
     let Poll::Ready(Ok(Advance::OutOfTime)) = driver.as_mut().poll(&mut context) else {
@@ -290,4 +296,29 @@ fn every_status_of_a_command_means_one_thing() {
     ] {
         assert_eq!(Progress::of(status, details), means, "{status} {details}");
     }
+}
+
+#[test]
+fn twins_in_one_batch_at_the_same_millisecond_make_one_set() {
+    // The first has read that there is no record, then the second reads the same, writes
+    // it, and is about to send; then the first writes: the same run, the same version,
+    // the same end of the lease.
+    let mut world = World::new(Document::Agent);
+    world.pauses = vec![1, 4];
+    let order = order(0, true);
+    let named =
+        |driver: &str| Limits { driver: driver.to_owned(), ..limits(&world, INVOCATION_MS) };
+    let (first, second) = (named("request-1/message-1"), named("request-1/message-2"));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut first = pin!(advance(&world, order.clone(), first));
+    let mut second = pin!(advance(&world, order.clone(), second));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    let overtaken = first.as_mut().poll(&mut context);
+    assert!(matches!(overtaken, Poll::Ready(Err(DriveError::Overtaken))), "{overtaken:?}");
+    let finished = second.as_mut().poll(&mut context);
+    let Poll::Ready(Ok(Advance::Finished(run))) = finished else { panic!("{finished:?}") };
+    assert_promises(&world, &run, "twins");
+    let calls = &world.state.lock().unwrap().calls;
+    assert_eq!(calls[..8], ["load", "turn", "load", "save", "turn", "save", "load", "send"]);
 }

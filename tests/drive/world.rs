@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use stillpoint_drive::outside::{
-    Bus, Clock, CommandState, Commands, Fault, FaultKind, Ledger, Progress, Recorded, SaveFault,
-    SendCommand, Snapshots,
+    Bus, Clock, CommandState, Commands, Fault, FaultKind, Lease, Ledger, Progress, Recorded,
+    SaveFault, SendCommand, Snapshots,
 };
 use stillpoint_run::{Order, Run, SnapshotSet, SnapshotTaken};
 
@@ -63,13 +63,22 @@ pub(crate) struct World {
     /// What EC2 says of an instance that does not exist.
     pub(crate) gone: Fault,
     pub(crate) plan: Option<(usize, Trouble)>,
+    /// The calls before which another driver gets its turn.
+    pub(crate) pauses: Vec<usize>,
 }
 
 impl World {
     pub(crate) fn new(document: Document) -> Self {
         let state = State { now_ms: BEGINNING_MS, ..State::default() };
         let gone = fault(FaultKind::Refused, "InvalidInstanceID.NotFound");
-        Self { state: Mutex::new(state), document, instance_exists: true, gone, plan: None }
+        Self {
+            state: Mutex::new(state),
+            document,
+            instance_exists: true,
+            gone,
+            plan: None,
+            pauses: vec![],
+        }
     }
 
     pub(crate) fn with(mut self, plan: (usize, Trouble)) -> Self {
@@ -83,6 +92,10 @@ impl World {
         name: &'static str,
         effect: impl FnOnce(&mut State) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        if self.pauses.contains(&self.state.lock().unwrap().calls.len()) {
+            self.state.lock().unwrap().calls.push("turn");
+            turn().await;
+        }
         let trouble = {
             let mut state = self.state.lock().unwrap();
             state.auto_thaw();
@@ -115,6 +128,16 @@ impl State {
             self.auto_thawed.extend(self.held.take());
         }
     }
+}
+
+/// Lets whoever polls do something else first.
+async fn turn() {
+    let mut waited = false;
+    std::future::poll_fn(|_| {
+        let ready = std::mem::replace(&mut waited, true);
+        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
 }
 
 pub(crate) fn fault(kind: FaultKind, code: &str) -> Fault {
@@ -291,7 +314,7 @@ impl Ledger for World {
         &self,
         run: &Run,
         expected: Option<u64>,
-        lease_until_ms: u64,
+        lease: &Lease,
     ) -> Result<u64, SaveFault> {
         // The body goes through the wire, so that what is not written down is lost here too.
         let body = stillpoint_wire::ledger::write(run).unwrap();
@@ -302,7 +325,7 @@ impl Ledger for World {
                 return Ok(None);
             }
             let version = expected.unwrap_or(0) + 1;
-            let recorded = Recorded { run: run.clone(), version, lease_until_ms };
+            let recorded = Recorded { run: run.clone(), version, lease: lease.clone() };
             state.ledger.insert(run.order.run_id.clone(), recorded);
             Ok(Some(version))
         });

@@ -26,8 +26,10 @@ async fn main() -> Result<(), Error> {
         }
         Function::Runner => {
             run(service_fn(|event: LambdaEvent<QueueEvent>| async move {
-                let dead_at_ms = event.context.deadline;
-                Ok::<_, Error>(stillpoint_runner::handle(cloud, &event.payload, dead_at_ms).await)
+                let (request_id, dead_at_ms) = (&event.context.request_id, event.context.deadline);
+                let answer =
+                    stillpoint_runner::handle(cloud, &event.payload, request_id, dead_at_ms);
+                Ok::<_, Error>(answer.await)
             }))
             .await
         }

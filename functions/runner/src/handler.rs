@@ -52,10 +52,17 @@ pub struct Failure {
     pub item_identifier: String,
 }
 
-/// Handles one batch. `dead_at_ms` is when the invocation ends at the latest.
-pub async fn handle(cloud: &Cloud, event: &QueueEvent, dead_at_ms: u64) -> BatchAnswer {
-    let limits = Limits { dead_at_ms };
+/// Handles one batch. `dead_at_ms` is when the invocation ends at the latest; its
+/// request id and the message's make the name of a driver.
+pub async fn handle(
+    cloud: &Cloud,
+    event: &QueueEvent,
+    request_id: &str,
+    dead_at_ms: u64,
+) -> BatchAnswer {
     let all = event.records.iter().map(|message| async move {
+        let driver = format!("{request_id}/{}", message.message_id);
+        let limits = Limits { driver, dead_at_ms };
         // A panic in one run must not take the others' messages with it.
         let done = AssertUnwindSafe(one(cloud, message, limits)).catch_unwind().await;
         let done = done.unwrap_or_else(|_| {

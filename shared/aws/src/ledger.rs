@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use stillpoint_drive::outside::{Fault, FaultKind, Ledger, Recorded, SaveFault};
+use stillpoint_drive::outside::{Fault, FaultKind, Lease, Ledger, Recorded, SaveFault};
 use stillpoint_run::Run;
 use stillpoint_wire::ledger;
 
@@ -28,7 +28,7 @@ impl Ledger for Cloud {
         &self,
         run: &Run,
         expected: Option<u64>,
-        lease_until_ms: u64,
+        lease: &Lease,
     ) -> Result<u64, SaveFault> {
         let version = expected.unwrap_or(0) + 1;
         let body = ledger::write(run).map_err(|error| SaveFault::Fault(unbuildable(error)))?;
@@ -38,7 +38,8 @@ impl Ledger for Cloud {
             .table_name(&self.names.table)
             .item("runId", text(&run.order.run_id))
             .item("version", number(version))
-            .item("leaseUntilMs", number(lease_until_ms))
+            .item("driver", text(&lease.driver))
+            .item("leaseUntilMs", number(lease.until_ms))
             .item("policyId", text(&run.order.policy_id))
             .item("instanceId", text(&run.order.instance_id))
             .item("thawOwed", AttributeValue::Bool(run.thaw_owed.is_some()))
@@ -56,26 +57,8 @@ impl Ledger for Cloud {
         match request.send().await.map_err(fault) {
             Ok(_) => Ok(version),
             Err(fault) if fault.code == "ConditionalCheckFailedException" => {
-                self.overtaken(run, version, lease_until_ms).await
+                Err(SaveFault::Overtaken)
             }
-            Err(fault) => Err(SaveFault::Fault(fault)),
-        }
-    }
-}
-
-impl Cloud {
-    /// A refused condition may be the echo of our own write, repeated after its answer
-    /// was lost: what is on record then is what we wanted to write.
-    async fn overtaken(
-        &self,
-        run: &Run,
-        version: u64,
-        lease_until_ms: u64,
-    ) -> Result<u64, SaveFault> {
-        let ours = Recorded { run: run.clone(), version, lease_until_ms };
-        match self.load(&run.order.run_id).await {
-            Ok(Some(recorded)) if recorded == ours => Ok(version),
-            Ok(_) => Err(SaveFault::Overtaken),
             Err(fault) => Err(SaveFault::Fault(fault)),
         }
     }
@@ -93,7 +76,10 @@ fn read(item: &HashMap<String, AttributeValue>) -> Result<Recorded, Fault> {
         let value = item.get(name).and_then(|value: &AttributeValue| value.as_n().ok());
         value.and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| incomplete(name))
     };
-    Ok(Recorded { run, version: field("version")?, lease_until_ms: field("leaseUntilMs")? })
+    let driver = item.get("driver").and_then(|driver| driver.as_s().ok());
+    let driver = driver.ok_or_else(|| incomplete("driver"))?.clone();
+    let lease = Lease { driver, until_ms: field("leaseUntilMs")? };
+    Ok(Recorded { run, version: field("version")?, lease })
 }
 
 fn text(value: &str) -> AttributeValue {

@@ -10,7 +10,7 @@ use stillpoint_run::{Order, Owed, Phase, Run, Stage, apply, decide, owed, record
 use stillpoint_wire::ids;
 
 use crate::command::stage_ms_max;
-use crate::outside::{Fault, Outside, SaveFault};
+use crate::outside::{Fault, Lease, Outside, Recorded, SaveFault};
 use crate::perform::perform;
 
 /// What the CreateSnapshots call and the records around an attempt may take.
@@ -20,8 +20,10 @@ const SAVES_MAX: u32 = 4;
 const SAVE_WAIT_MS: u64 = 200;
 
 /// How far a driver may go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
+    /// The driver's name, which no other driver has.
+    pub driver: String,
     /// When the driver will certainly be dead, in ms since the epoch.
     pub dead_at_ms: u64,
 }
@@ -82,38 +84,40 @@ pub async fn advance<O: Outside>(
         Ok(Some(recorded)) if recorded.run.phase == Phase::Done => {
             return Ok(Advance::AlreadyFinished);
         }
-        Ok(Some(recorded)) if recorded.lease_until_ms > now_ms => {
-            return Ok(Advance::Busy { until_ms: recorded.lease_until_ms });
+        Ok(Some(recorded)) if recorded.lease.until_ms > now_ms => {
+            return Ok(Advance::Busy { until_ms: recorded.lease.until_ms });
         }
         Ok(Some(recorded)) => {
             let mut run = recorded.run;
             // A driver that stopped of its own accord left the lease at 0 and nothing
             // under way. One whose lease ran out died somewhere in between.
-            if recorded.lease_until_ms != 0 {
+            if recorded.lease.until_ms != 0 {
                 let next_execution_id = ids::execution_id(&run.order.run_id, run.attempt + 1);
                 step(&mut run, &Seen::Begin { next_execution_id, now_ms }, now_ms);
             }
             (run, Some(recorded.version))
         }
     };
+    let alive = Lease { driver: limits.driver.clone(), until_ms: limits.dead_at_ms };
+    let stopped = Lease { driver: limits.driver.clone(), until_ms: 0 };
     loop {
         let owed = owed(&run);
         if owed == Owed::Nothing {
-            save(outside, &run, &mut version, 0).await?;
+            save(outside, &run, &mut version, &stopped).await?;
             return Ok(Advance::Finished(Box::new(run)));
         }
-        if out_of_time(&run, &owed, outside.now_ms(), limits) {
-            save(outside, &run, &mut version, 0).await?;
+        if out_of_time(&run, &owed, outside.now_ms(), limits.dead_at_ms) {
+            save(outside, &run, &mut version, &stopped).await?;
             return Ok(Advance::OutOfTime);
         }
         if record_first(&run) {
-            save(outside, &run, &mut version, limits.dead_at_ms).await?;
+            save(outside, &run, &mut version, &alive).await?;
         }
         match perform(outside, &run, &owed).await {
             Ok(Some(seen)) => step(&mut run, &seen, outside.now_ms()),
             Ok(None) => {}
             Err(fault) => {
-                save(outside, &run, &mut version, 0).await?;
+                save(outside, &run, &mut version, &stopped).await?;
                 return Err(DriveError::Owed(fault));
             }
         }
@@ -140,28 +144,35 @@ fn step(run: &mut Run, seen: &Seen, now_ms: u64) {
 
 /// Whether an attempt begun now could outlive its driver. Its post-script would then
 /// be left to the next delivery, minutes after the freeze.
-fn out_of_time(run: &Run, owed: &Owed, now_ms: u64, limits: Limits) -> bool {
+fn out_of_time(run: &Run, owed: &Owed, now_ms: u64, dead_at_ms: u64) -> bool {
     let begins = matches!(owed, Owed::Command { stage: Stage::Pre, .. });
     let Some(script) = run.order.script.as_ref().filter(|_| begins) else { return false };
     let stage_ms = stage_ms_max(script.timeout_secs);
     let needed_ms = stage_ms * u64::from(script.retries + 2) + AROUND_ATTEMPT_MS;
-    now_ms + needed_ms > limits.dead_at_ms
+    now_ms + needed_ms > dead_at_ms
 }
 
 async fn save<O: Outside>(
     outside: &O,
     run: &Run,
     version: &mut Option<u64>,
-    lease_until_ms: u64,
+    lease: &Lease,
 ) -> Result<(), DriveError> {
     let mut saves = 0;
     loop {
-        match outside.save(run, *version, lease_until_ms).await {
+        match outside.save(run, *version, lease).await {
             Ok(new) => {
                 *version = Some(new);
                 return Ok(());
             }
-            Err(SaveFault::Overtaken) => return Err(DriveError::Overtaken),
+            Err(SaveFault::Overtaken) => {
+                let ours = version.unwrap_or(0) + 1;
+                if !is_on_record(outside, run, ours, lease).await? {
+                    return Err(DriveError::Overtaken);
+                }
+                *version = Some(ours);
+                return Ok(());
+            }
             Err(SaveFault::Fault(fault)) if saves < SAVES_MAX => {
                 tracing::warn!(run_id = run.order.run_id, %fault, "the ledger is asked again");
                 outside.sleep_ms(SAVE_WAIT_MS << saves).await;
@@ -170,4 +181,18 @@ async fn save<O: Outside>(
             Err(SaveFault::Fault(fault)) => return Err(DriveError::Ledger(fault)),
         }
     }
+}
+
+/// Whether a write that was refused had happened all the same, before its answer was
+/// lost. The driver's name is what tells it from the same write by a twin: two deliveries
+/// of one message in one batch are at the same point in the same millisecond.
+async fn is_on_record<O: Outside>(
+    outside: &O,
+    run: &Run,
+    version: u64,
+    lease: &Lease,
+) -> Result<bool, DriveError> {
+    let ours = Recorded { run: run.clone(), version, lease: lease.clone() };
+    let recorded = outside.load(&run.order.run_id).await.map_err(DriveError::Ledger)?;
+    Ok(recorded.is_some_and(|recorded| recorded == ours))
 }

@@ -172,14 +172,24 @@ pub struct Recorded {
     pub run: Run,
     /// The version that the next write has to name.
     pub version: u64,
-    /// Until when somebody else may be driving it, in ms since the epoch.
-    pub lease_until_ms: u64,
+    /// Whose write this was.
+    pub lease: Lease,
+}
+
+/// Who drives a run, and until when they may be alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// No two drivers have the same name, also not two in one invocation.
+    pub driver: String,
+    /// In ms since the epoch; 0 from a driver that stopped of its own accord.
+    pub until_ms: u64,
 }
 
 /// Why a write did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SaveFault {
-    /// Somebody else wrote in between: they drive the run now.
+    /// The record is not the one that was expected: somebody else wrote in between, or
+    /// this very write did, and its answer was lost.
     Overtaken,
     /// The ledger itself.
     Fault(Fault),
@@ -195,7 +205,7 @@ pub trait Ledger: Sync {
         &self,
         run: &Run,
         expected: Option<u64>,
-        lease_until_ms: u64,
+        lease: &Lease,
     ) -> impl Future<Output = Result<u64, SaveFault>> + Send;
 }
 

@@ -53,6 +53,7 @@ CALLS = {
         "logs:PutLogEvents",
     },
     "SchedulerRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
+    "HubRole": {"events:PutEvents"},
 }
 
 # Statements whose actions have no resource-level permission in IAM, so that "*" is all there is.
@@ -201,6 +202,9 @@ def test_resources_stay_in_this_account_and_region() -> None:
         for statement in statements(ROLES[role]):
             for resource in as_list(statement["Resource"]):
                 arn = resource.get("Fn::Sub") if isinstance(resource, dict) else None
+                if resource == {"Ref": "HubBusArn"}:  # wherever the operator's hub is
+                    assert role == "HubRole"
+                    continue
                 if arn is None:  # "*", checked above, or the ARN of a resource of this template
                     continue
                 assert arn.startswith("arn:${AWS::Partition}:"), arn
@@ -272,11 +276,24 @@ def test_the_scheduler_role_serves_this_groups_schedules_only() -> None:
 
 
 def test_only_the_rule_may_send_to_its_queues() -> None:
-    (policy,) = of_type(STACK, "AWS::SQS::QueuePolicy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    policies = of_type(STACK, "AWS::SQS::QueuePolicy").values()
+    allowed = [s for p in policies for s in p["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    (statement,) = allowed
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     arn = {"Fn::GetAtt": "RunRequestedRule.Arn"}
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": arn}}
+
+
+def test_every_queue_refuses_what_is_not_encrypted_on_its_way() -> None:
+    refusing = set()
+    for policy in of_type(STACK, "AWS::SQS::QueuePolicy").values():
+        (deny,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
+        assert (deny["Principal"], deny["Action"]) == ("*", "sqs:*")
+        assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        named = {queue["Ref"] for queue in policy["Queues"]}
+        assert {arn["Fn::GetAtt"] for arn in deny["Resource"]} == {f"{name}.Arn" for name in named}
+        refusing |= named
+    assert refusing == set(QUEUES)
 
 
 # --- the way of a run -----------------------------------------------------------------------------
@@ -319,7 +336,7 @@ def test_what_is_given_up_is_kept_longer_than_what_waits() -> None:
 
 
 def test_the_rule_takes_requests_and_nothing_else() -> None:
-    (rule,) = of_type(STACK, "AWS::Events::Rule").values()
+    rule = of_type(STACK, "AWS::Events::Rule")["RunRequestedRule"]
     assert rule["EventPattern"] == {
         "source": ["stillpoint"],
         "detail-type": ["Snapshot Run Requested"],
@@ -352,7 +369,7 @@ def test_every_function_has_a_log_group_that_expires() -> None:
 
 def test_a_policy_imports_only_what_the_stack_exports() -> None:
     exported = {o["Export"]["Name"] for o in STACK["Outputs"].values() if "Export" in o}
-    imported = set(re.findall(r"!ImportValue (\S+)", POLICY.read_text()))
+    imported = set(re.findall(r"!ImportValue ([\w-]+)", POLICY.read_text()))
     assert imported == exported
 
 

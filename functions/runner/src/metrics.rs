@@ -25,11 +25,15 @@ pub(crate) fn finished(run: &Run, now_ms: u64) {
     if let Some(frozen_ms) = verdict.frozen_ms {
         metrics.push(("FrozenMilliseconds", frozen_ms, Unit::Milliseconds));
     }
+    let cause = verdict.cause.as_ref();
+    // The dashboard's table of runs that were not good reads these.
     let facts = [
         ("runId", run.order.run_id.as_str()),
         ("instanceId", &run.order.instance_id),
         ("outcome", verdict.outcome.as_str()),
         ("consistency", verdict.consistency.map_or("none", Consistency::as_str)),
+        ("code", cause.map_or("", |cause| cause.code.as_str())),
+        ("reason", cause.map_or("", |cause| cause.text.as_str())),
     ];
     println!("{}", emf(now_ms, &run.order.policy_id, &metrics, &facts));
 }

@@ -24,7 +24,8 @@ impl Unit {
     }
 }
 
-/// One line with these metrics, by policy. `facts` are searchable in the log only.
+/// One line with these metrics, each once for all policies together, which the account's
+/// alarms watch, and once by policy. `facts` are searchable in the log only.
 #[must_use]
 pub fn emf(
     now_ms: u64,
@@ -41,7 +42,7 @@ pub fn emf(
             "Timestamp": now_ms,
             "CloudWatchMetrics": [{
                 "Namespace": NAMESPACE,
-                "Dimensions": [["PolicyId"]],
+                "Dimensions": [[], ["PolicyId"]],
                 "Metrics": definitions,
             }],
         }),

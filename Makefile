@@ -31,7 +31,7 @@ setup: .venv/.ready
 
 build:
 	@echo "build: the AWS SDK takes about five minutes on two cores the first time"
-	cargo build --locked -p stillpoint-bootstrap -p stillpoint-agent
+	cargo build --locked -p stillpoint-bootstrap -p stillpoint-agent -p stillpoint-cli
 
 lint:
 	cargo fmt --check

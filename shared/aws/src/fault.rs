@@ -6,7 +6,6 @@
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use stillpoint_drive::outside::{Fault, FaultKind};
 
@@ -60,9 +59,21 @@ where
         SdkError::ServiceError(service) => {
             service.err().message().unwrap_or("no message").to_owned()
         }
-        other => DisplayErrorContext(other).to_string(),
+        other => chain(other),
     };
     Fault { kind, code, text }
+}
+
+/// An error with all that it came from, outermost first: the SDK's own words for a failed
+/// dispatch are no more than that.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text += &format!(": {inner}");
+        source = inner.source();
+    }
+    text
 }
 
 /// A fault of our own making, for an answer that lacks what it must have.

@@ -5,6 +5,7 @@
 //! [`fault`]; a region, an endpoint and credentials come from the environment as the
 //! SDK documents it.
 
+mod access;
 mod bus;
 mod ec2;
 pub mod fault;
@@ -15,6 +16,8 @@ mod ssm;
 
 use std::time::Duration;
 
+pub use access::Access;
+use aws_config::SdkConfig;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 pub use stillpoint_drive::outside;
@@ -35,6 +38,18 @@ pub struct Names {
     pub policy_prefix: String,
 }
 
+impl Names {
+    /// The names that `infra/template.yaml` gives.
+    #[must_use]
+    pub fn deployed() -> Self {
+        Self {
+            bus: "stillpoint".to_owned(),
+            table: "stillpoint-runs".to_owned(),
+            policy_prefix: "/stillpoint/policies/".to_owned(),
+        }
+    }
+}
+
 /// AWS, for one account and Region.
 #[derive(Clone, Debug)]
 pub struct Cloud {
@@ -52,24 +67,36 @@ pub struct Cloud {
 impl Cloud {
     /// Builds the clients once, on a cold start.
     pub async fn load(names: Names) -> Self {
-        let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+        Self::of(names, &Access::default().config().await)
+    }
+
+    /// The same for a person's command line.
+    ///
+    /// # Errors
+    /// `nothing` where no Region is named anywhere.
+    pub async fn open(names: Names, access: &Access) -> Result<Self, &'static str> {
+        let config = access.config().await;
+        if config.region().is_none() { Err("nothing") } else { Ok(Self::of(names, &config)) }
+    }
+
+    fn of(names: Names, config: &SdkConfig) -> Self {
         let once = TimeoutConfig::builder().operation_timeout(ONCE_TIMEOUT).build();
-        let ec2_once = aws_sdk_ec2::config::Builder::from(&config)
+        let ec2_once = aws_sdk_ec2::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(once.clone())
             .build();
-        let ssm_once = aws_sdk_ssm::config::Builder::from(&config)
+        let ssm_once = aws_sdk_ssm::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(once)
             .build();
         Self {
             names,
-            ec2: aws_sdk_ec2::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::new(config),
             ec2_once: aws_sdk_ec2::Client::from_conf(ec2_once),
-            ssm: aws_sdk_ssm::Client::new(&config),
+            ssm: aws_sdk_ssm::Client::new(config),
             ssm_once: aws_sdk_ssm::Client::from_conf(ssm_once),
-            events: aws_sdk_eventbridge::Client::new(&config),
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(config),
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
         }
     }
 }

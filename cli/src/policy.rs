@@ -1,0 +1,32 @@
+//! `stillpoint policy …`: policies as files.
+
+mod check;
+
+use clap::Subcommand;
+
+use crate::{Context, Exit, Failure};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Reads a policy and names everything that is wrong with it, without AWS.
+    Check(check::Check),
+}
+
+pub(crate) fn go(policy: Policy, context: &Context) -> Result<Exit, Failure> {
+    match policy {
+        Policy::Check(check) => check::go(&check, context),
+    }
+}
+
+/// Reads a file that the operator names; `-` is standard input.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn read_file(path: &str) -> Result<String, Failure> {
+    let read = if path == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    read.map_err(|error| Failure::bad_input(path, error, "a file with a policy as JSON text"))
+}

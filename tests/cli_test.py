@@ -1,0 +1,87 @@
+"""`stillpoint` without AWS: what scripts rely on, exit codes and one line an error.
+
+What it says of real runs is in tests/scenarios/cli_test.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import build_if_missing
+from scenarios.places import CLI, FIXTURES
+
+POLICY = FIXTURES / "get-lifecycle-policy.json"
+
+
+def stillpoint(*argv: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    build_if_missing(CLI, "stillpoint-cli")
+    # No region, profile or credentials of the machine's own.
+    clean = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true",
+             "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
+    return subprocess.run([CLI, *argv], input=stdin, capture_output=True, text=True, timeout=60,
+                          env=clean | environment, check=False)
+
+
+def changed(change: dict[str, Any]) -> str:
+    """The fixture's first schedule with these fields replaced."""
+    policy = json.loads(POLICY.read_text())
+    policy["Policy"]["PolicyDetails"]["Schedules"][0] |= change
+    return json.dumps(policy)
+
+
+def test_a_valid_policy_is_exit_0_whole_or_bare(tmp_path: Path) -> None:
+    assert stillpoint("policy", "check", str(POLICY)).returncode == 0
+    bare = tmp_path / "bare.json"
+    bare.write_text(json.dumps(json.loads(POLICY.read_text())["Policy"]["PolicyDetails"]))
+    done = stillpoint("policy", "check", str(bare))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Nightly" in done.stdout and "\x1b" not in done.stdout, "no colour in a pipe"
+
+
+def test_a_wrong_policy_is_exit_2_with_a_line_an_error_that_names_the_path() -> None:
+    wrong = changed({"RetainRule": {"Count": 1001}, "CopyTag": True})
+    done = stillpoint("policy", "check", "-", stdin=wrong)
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2, lines
+    for path in ("Schedules[0].RetainRule.Count: found 1001, allowed ", "Schedules[0].CopyTag: "):
+        assert any(line.startswith(f"stillpoint: PolicyDetails.{path}") for line in lines), lines
+
+
+def test_the_same_as_json() -> None:
+    done = stillpoint("policy", "check", "-", "--json", stdin=changed({"RetainRule": {"Count": 0}}))
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["valid"]) == (2, False)
+    assert answer["errors"][0]["path"] == "PolicyDetails.Schedules[0].RetainRule.Count"
+    assert json.loads(stillpoint("policy", "check", str(POLICY), "--json").stdout)["valid"] is True
+
+
+@pytest.mark.parametrize("argv", [
+    ("policy", "check", "/nowhere.json"), ("plan", "--policy", "/nowhere.json"),
+    ("plan", "--policy", "nightly"), ("nonsense",), ("plan",),
+])
+def test_what_cannot_be_used_is_exit_2_and_says_what(argv: tuple[str, ...]) -> None:
+    done = stillpoint(*argv)
+    assert done.returncode == 2 and done.stderr and not done.stdout
+
+
+def test_no_credentials_is_exit_1_and_says_what_to_do() -> None:
+    done = stillpoint("plan", "--policy", "nightly", "--region", "eu-central-1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("stillpoint: no AWS credentials: set AWS_PROFILE"), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run([CLI, "policy", "check", str(POLICY)], stdout=closed,
+                              stderr=subprocess.PIPE, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")

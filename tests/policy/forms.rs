@@ -196,20 +196,3 @@ fn an_inline_policy_may_carry_any_id() {
         "PolicyId: found \"policy/../x\", allowed 1 to 64 letters, digits and - _ ."
     );
 }
-
-#[test]
-fn the_object_for_what_dlm_lacks_is_empty_so_far() {
-    let refused = "Stillpoint.Deadline: found \"60s\", allowed nothing: this version of Stillpoint has no \
-         settings of its own";
-    for mut document in [json!({"Policy": inner()}), inner(), base()] {
-        document["Stillpoint"] = json!({});
-        assert_eq!(problems(&document), [""; 0]);
-        document["Stillpoint"] = json!({"Deadline": "60s"});
-        assert_eq!(problems(&document), [refused]);
-        document["Stillpoint"] = json!([]);
-        assert_eq!(
-            problems(&document),
-            ["Stillpoint: found an empty list, allowed an empty object"]
-        );
-    }
-}

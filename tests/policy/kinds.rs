@@ -102,27 +102,8 @@ fn fields_of_event_policies_are_refused_in_custom_ones() {
 }
 
 #[test]
-fn rules_that_are_not_run_are_refused_by_name() {
-    let copy = json!([{"Target": "eu-west-1", "Encrypted": true}]);
+fn rules_of_other_kinds_of_policy_are_refused_by_name() {
     let rows = [
-        (
-            "FastRestoreRule",
-            json!({"Count": 1, "AvailabilityZones": ["eu-west-1a"]}),
-            "an object, allowed nothing: fast snapshot restore is not run by this version of \
-          Stillpoint; remove the rule and enable it on the snapshots you need",
-        ),
-        (
-            "CrossRegionCopyRules",
-            copy,
-            "a list of 1, allowed nothing: cross-Region copies are not run by this version of \
-          Stillpoint; remove the rules and copy the completed snapshots with a rule of your own",
-        ),
-        (
-            "ShareRules",
-            json!([{"TargetAccounts": ["111122223333"]}]),
-            "a list of 1, allowed nothing: sharing is not run by this version of Stillpoint; remove \
-          the rules and share the completed snapshots yourself",
-        ),
         (
             "DeprecateRule",
             json!({"Count": 1}),
@@ -131,7 +112,8 @@ fn rules_that_are_not_run_are_refused_by_name() {
         (
             "ArchiveRule",
             json!({"RetainRule": {}}),
-            "an object, allowed nothing: only policies that target volumes have it",
+            "an object, allowed nothing: DLM archives only for policies that target volumes; keep \
+             sets longer with RetainRule, or archive with EC2's ModifySnapshotTier",
         ),
     ];
     for (name, value, rest) in rows {

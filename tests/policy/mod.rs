@@ -4,6 +4,7 @@
 //! `base` is a policy with everything in it that runs; a test changes one thing of it and looks
 //! at every line the parser answers, so that a second, false complaint fails as well.
 
+mod after;
 mod cron_properties;
 mod cron_tables;
 mod fields;
@@ -17,6 +18,7 @@ mod plan_volumes;
 mod robustness;
 mod schedules;
 mod scripts;
+mod settings;
 mod tags;
 mod world;
 

@@ -1,7 +1,7 @@
 //! A schedule's name, its create rule and its retention, and what holds between schedules.
 
 use serde_json::{Value, json};
-use stillpoint_policy::{CreateRule, Retain, RetainUnit};
+use stillpoint_policy::{Age, CreateRule, Retain, RetainUnit};
 
 use super::{base, changed, check, policy, problems};
 
@@ -278,6 +278,6 @@ fn retention_is_carried_and_of_one_kind() {
     );
     let aged = changed(&[(RETAIN, Some(age.clone())), ("/Schedules/1/RetainRule", Some(age))]);
     let retain = policy(&aged).schedules[0].retain;
-    assert_eq!(retain, Retain::Age { interval: 3, unit: RetainUnit::Months });
+    assert_eq!(retain, Retain::Age(Age { interval: 3, unit: RetainUnit::Months }));
     assert_eq!(policy(&base()).schedules[0].retain, Retain::Count(7));
 }

@@ -14,6 +14,8 @@ mod plan;
 mod policy;
 mod reader;
 mod report;
+mod rules;
+mod settings;
 
 pub use cron::{Cron, CronError, next_firings};
 pub use parse::{INLINE_POLICY_ID, parse};
@@ -22,6 +24,8 @@ pub use plan::{
     PlannedRun, PlannedScript, PlannedVolume, Platform, plan,
 };
 pub use policy::{
-    CreateRule, Policy, Retain, RetainUnit, Schedule, Script, State, Tag, Variable, VariableTag,
+    CreateRule, DefaultPolicy, Handler, Policy, Schedule, Script, State, Tag, Variable, VariableTag,
 };
 pub use report::FieldError;
+pub use rules::{Age, FastRestore, RegionCopy, Retain, RetainUnit, Share, Zone};
+pub use settings::{Blackout, RetentionSettings, START_WITHIN_MINUTES, ScriptSettings, Settings};

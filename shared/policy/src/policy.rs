@@ -4,6 +4,8 @@
 //! The only way to make one is `parse`.
 
 use crate::cron::Cron;
+use crate::rules::{FastRestore, RegionCopy, Retain, Share};
+use crate::settings::Settings;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -12,13 +14,30 @@ pub struct Policy {
     /// What DLM wrote beside the state, for the reader of a policy in ERROR.
     pub status_message: Option<String>,
     pub description: Option<String>,
-    /// An instance is a target when it has any of these tags, key and value exactly.
+    /// An instance is a target when it has any of these tags, key and value exactly. Empty for a
+    /// default policy, whose targets are all instances.
     pub target_tags: Vec<Tag>,
+    /// What a default policy (PolicyLanguage SIMPLIFIED) has in place of target tags.
+    pub default_policy: Option<DefaultPolicy>,
     /// One to four, names unique.
     pub schedules: Vec<Schedule>,
     pub exclude_boot_volume: bool,
     /// A data volume with any of these tags is not in the snapshot set.
     pub exclude_data_volume_tags: Vec<Tag>,
+    /// What DLM has no field for.
+    pub settings: Settings,
+}
+
+/// A default policy: every instance that has no recent backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefaultPolicy {
+    /// An instance whose newest backup is younger than this many days is left out: 1 to 7.
+    pub create_interval_days: u32,
+    /// An instance with any of these tags is left out.
+    pub exclude_tags: Vec<Tag>,
+    /// Also the last set of an instance that is gone is deleted at its age, and sets go on being
+    /// deleted when the policy does not create any more.
+    pub extend_deletion: bool,
 }
 
 impl Policy {
@@ -69,6 +88,11 @@ pub struct Schedule {
     pub create_rule: CreateRule,
     pub script: Option<Script>,
     pub retain: Retain,
+    pub fast_restore: Option<FastRestore>,
+    /// Each Region once, at most three.
+    pub copies: Vec<RegionCopy>,
+    /// At most one.
+    pub shares: Vec<Share>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +130,9 @@ impl CreateRule {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
+    /// The SSM document that is run.
     pub document: String,
+    pub handler: Handler,
     pub pre: bool,
     pub post: bool,
     pub timeout_secs: u32,
@@ -115,16 +141,13 @@ pub struct Script {
     pub fallback: bool,
 }
 
+/// How a document is run, by ExecutionHandler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retain {
-    Count(u32),
-    Age { interval: u32, unit: RetainUnit },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetainUnit {
-    Days,
-    Weeks,
-    Months,
-    Years,
+pub enum Handler {
+    /// Pre-script, CreateSnapshots, post-script.
+    Document,
+    /// The same with AWS's own document for SAP HANA.
+    SapHana,
+    /// AWS_VSS_BACKUP: the document makes the snapshots itself.
+    Vss,
 }

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use super::{schedule, script, tags};
 use crate::json::{Json, quoted};
-use crate::policy::{Policy, Retain, Schedule, State, Tag};
+use crate::policy::{Policy, Schedule, State, Tag};
 use crate::reader::{At, Object};
 use crate::report::Report;
+use crate::rules::Retain;
+use crate::settings::Settings;
 
 const MAX_TARGET_TAGS: usize = 50;
 const MAX_EXCLUDE_DATA_VOLUME_TAGS: usize = 50;
@@ -81,9 +83,11 @@ pub(super) fn read(details: &Object<'_>, report: &mut Report) -> Option<Policy> 
         status_message: None,
         description: None,
         target_tags: target_tags?,
+        default_policy: None,
         schedules: schedules.into_iter().collect::<Option<Vec<Schedule>>>()?,
         exclude_boot_volume,
         exclude_data_volume_tags,
+        settings: Settings::default(),
     })
 }
 

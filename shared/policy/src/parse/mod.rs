@@ -4,17 +4,21 @@
 //! the details are in `details` and below. Rules are DLM's; what DLM takes and this version does
 //! not run is refused by name.
 
+mod after;
 mod create_rule;
 mod details;
 mod retain;
 mod schedule;
 mod script;
+mod script_settings;
+mod settings;
 mod tags;
 
 use crate::json::{Json, quoted};
 use crate::policy::{Policy, State};
 use crate::reader::{At, Object};
 use crate::report::{FieldError, Report};
+use crate::settings::Settings;
 
 /// The id of a policy that came with a request and is stored nowhere.
 pub const INLINE_POLICY_ID: &str = "inline";
@@ -65,8 +69,8 @@ fn read(policy_id: &str, document: &Json, report: &mut Report) -> Option<Policy>
     let has = |name: &str| entries.iter().any(|(field, _)| field == name);
     let root = At { json: document, path: String::new() };
     if has("Policy") {
-        let root = root.object(report, &["Policy", "Stillpoint"])?;
-        read_extension(&root, report);
+        let root = root.object(report, &["Policy", settings::NAME])?;
+        let settings = settings::read(&root, report);
         let mut policy = root.get("Policy")?;
         // Paths start at the Policy object, so that they read the same in every form.
         policy.path = String::new();
@@ -75,22 +79,20 @@ fn read(policy_id: &str, document: &Json, report: &mut Report) -> Option<Policy>
             return None;
         }
         let policy = policy.object(report, &POLICY_FIELDS)?;
-        read_policy(policy_id, &policy, report)
+        let policy = read_policy(policy_id, &policy, report);
+        with_settings(policy?, settings, report)
     } else if has("PolicyDetails") {
         let policy = root.object(report, &with_extension(&POLICY_FIELDS))?;
-        read_extension(&policy, report);
-        read_policy(policy_id, &policy, report)
+        let settings = settings::read(&policy, report);
+        let policy = read_policy(policy_id, &policy, report);
+        with_settings(policy?, settings, report)
     } else if details::FIELDS.iter().any(|name| has(name)) {
         let root = At { json: document, path: "PolicyDetails".into() };
         let details = root.object(report, &with_extension(&details::FIELDS))?;
-        read_extension(&details, report);
-        details::read(&details, report).map(|details| Policy {
-            id: policy_id.into(),
-            state: State::Enabled,
-            status_message: None,
-            description: None,
-            ..details
-        })
+        let settings = settings::read(&details, report);
+        let policy = details::read(&details, report);
+        let policy = Policy { id: policy_id.into(), ..policy? };
+        with_settings(policy, settings, report)
     } else {
         report.add(
             "document",
@@ -112,22 +114,12 @@ fn check_stored_id(policy_id: &str, report: &mut Report) {
 }
 
 fn with_extension(fields: &[&'static str]) -> Vec<&'static str> {
-    fields.iter().copied().chain(["Stillpoint"]).collect()
+    fields.iter().copied().chain([settings::NAME]).collect()
 }
 
-/// The object for what DLM lacks. It has no fields yet, and a setting that does nothing would be
-/// worse than an error.
-fn read_extension(around: &Object<'_>, report: &mut Report) {
-    let Some(mut extension) = around.get("Stillpoint") else { return };
-    extension.path = "Stillpoint".into();
-    let Json::Object(_) = extension.json else {
-        extension.refuse(report, "an empty object");
-        return;
-    };
-    let Some(extension) = extension.object(report, &names(extension.json)) else { return };
-    for field in extension.each() {
-        field.refuse(report, "nothing: this version of Stillpoint has no settings of its own");
-    }
+fn with_settings(policy: Policy, read: settings::Read, report: &mut Report) -> Option<Policy> {
+    let scripts = script_settings::assign(&read.scripts, &policy.schedules, report);
+    Some(Policy { settings: Settings { scripts, ..read.settings }, ..policy })
 }
 
 fn names(json: &Json) -> Vec<&str> {

@@ -1,9 +1,8 @@
 //! One schedule: its name, tags and rules.
 //!
-//! The rules for copies, fast restore, sharing and archiving are DLM's and valid there; they are
-//! refused by name, because a snapshot that is silently not copied is found out too late.
+//! Deprecation is for AMIs and archiving for policies that target volumes, as in DLM.
 
-use super::{create_rule, is_plain, retain, script, tags};
+use super::{after, create_rule, is_plain, retain, script, tags};
 use crate::json::Json;
 use crate::policy::{CreateRule, Schedule, Script};
 use crate::reader::{At, Object};
@@ -28,25 +27,6 @@ const FIELDS: [&str; 11] = [
 const CREATE_RULE_FIELDS: [&str; 6] =
     ["Location", "Interval", "IntervalUnit", "Times", "CronExpression", "Scripts"];
 
-/// The rules of DLM that nothing here executes, each with what to do instead.
-const RULES_NOT_RUN: [(&str, &str); 3] = [
-    (
-        "FastRestoreRule",
-        "fast snapshot restore is not run by this version of Stillpoint; remove the rule and \
-         enable it on the snapshots you need",
-    ),
-    (
-        "CrossRegionCopyRules",
-        "cross-Region copies are not run by this version of Stillpoint; remove the rules and copy \
-         the completed snapshots with a rule of your own",
-    ),
-    (
-        "ShareRules",
-        "sharing is not run by this version of Stillpoint; remove the rules and share the \
-         completed snapshots yourself",
-    ),
-];
-
 pub(super) fn read(entry: &At<'_>, index: usize, report: &mut Report) -> Option<Schedule> {
     let schedule = entry.object(report, &FIELDS)?;
     if let Some(field) = schedule.get("Name")
@@ -63,16 +43,22 @@ pub(super) fn read(entry: &At<'_>, index: usize, report: &mut Report) -> Option<
         field.refuse(report, "false: AWS_VSS_BACKUP does not copy tags");
     }
     let (tags_to_add, variable_tags) = tags::read_snapshot_tags(&schedule, report);
-    for (name, why) in RULES_NOT_RUN {
-        schedule.absent(report, name, why);
-    }
+    let fast_restore =
+        schedule.get("FastRestoreRule").map(|_| after::fast_restore(&schedule, report));
+    let copies = after::copies(&schedule, report);
+    let shares = after::shares(&schedule, report);
     schedule.absent(report, "DeprecateRule", "only AMI policies have it");
-    schedule.absent(report, "ArchiveRule", "only policies that target volumes have it");
+    schedule.absent(
+        report,
+        "ArchiveRule",
+        "DLM archives only for policies that target volumes; keep sets longer with RetainRule, or \
+         archive with EC2's ModifySnapshotTier",
+    );
     let (create_rule, script) = read_create_rule(&schedule, report);
     let retain = schedule
         .need(report, "RetainRule", "an object with Count, or Interval and IntervalUnit")
         .and_then(|field| retain::read(&field, report));
-    Some(Schedule {
+    let schedule = Schedule {
         name: name_of(entry, index).unwrap_or_default(),
         copy_tags,
         tags_to_add,
@@ -80,7 +66,12 @@ pub(super) fn read(entry: &At<'_>, index: usize, report: &mut Report) -> Option<
         create_rule: create_rule?,
         script,
         retain: retain?,
-    })
+        fast_restore: fast_restore.map_or(Some(None), |rule| rule.map(Some))?,
+        copies,
+        shares,
+    };
+    retain::check_within(&schedule, &entry.path, report);
+    Some(schedule)
 }
 
 /// The name it has or, where it has none, the one that DLM's console would have given it.

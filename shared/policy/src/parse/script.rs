@@ -1,10 +1,9 @@
 //! CreateRule.Scripts: the SSM document, its stages and what to do when it fails.
 //!
-//! Ranges and defaults are DLM's. A handler that DLM runs in a way of its own (VSS, SAP HANA) is
-//! refused by name, and what DLM forbids beside it is still checked.
+//! Ranges and defaults are DLM's, and what DLM forbids beside AWS_VSS_BACKUP is forbidden here.
 
 use crate::json::Json;
-use crate::policy::Script;
+use crate::policy::{Handler, Script};
 use crate::reader::{At, Object};
 use crate::report::Report;
 
@@ -30,9 +29,9 @@ const FIELDS: [&str; 6] = [
 pub(super) fn read(rule: &Object<'_>, report: &mut Report) -> Option<Script> {
     let scripts = rule.get("Scripts")?.list(report, 0..=MAX_SCRIPTS);
     let script = scripts.first()?.object(report, &FIELDS)?;
-    let document = script
+    let handler = script
         .need(report, "ExecutionHandler", "the name or ARN of an SSM document")
-        .and_then(|field| document(&field, report));
+        .and_then(|field| handler(&field, report));
     if is_vss_handler(script.get("ExecutionHandler").as_ref()) {
         for name in ["Stages", "ExecutionHandlerService", "ExecutionTimeout"] {
             script.absent(report, name, "AWS_VSS_BACKUP goes without it");
@@ -51,8 +50,10 @@ pub(super) fn read(rule: &Object<'_>, report: &mut Report) -> Option<Script> {
     let retries = script.get("MaximumRetryCount");
     let retries = retries.map(|field| field.whole(report, 0..=MAX_RETRIES, "(retries)"));
     let (pre, post) = stages?;
+    let (handler, document) = handler?;
     Some(Script {
-        document: document?,
+        document,
+        handler,
         pre,
         post,
         timeout_secs: timeout.unwrap_or(Some(DEFAULT_TIMEOUT_SECS))?,
@@ -72,22 +73,13 @@ fn is_vss_handler(handler: Option<&At<'_>>) -> bool {
     handler.is_some_and(|field| matches!(field.json, Json::Text(text) if text == VSS_HANDLER))
 }
 
-fn document(field: &At<'_>, report: &mut Report) -> Option<String> {
+fn handler(field: &At<'_>, report: &mut Report) -> Option<(Handler, String)> {
     let text = field.text(report)?;
     if text == VSS_HANDLER {
         field.refuse(
             report,
             "your own SSM document (VSS snapshots are not made by this version of Stillpoint; \
              keep this policy in DLM)",
-        );
-        return None;
-    }
-    // A shared document is named by its ARN, whose last part is the name.
-    if text.rsplit('/').next() == Some(SAP_HANA_HANDLER) {
-        field.refuse(
-            report,
-            "your own SSM document (AWS's SAP HANA document is not run by this version of \
-             Stillpoint; keep this policy in DLM)",
         );
         return None;
     }
@@ -99,7 +91,10 @@ fn document(field: &At<'_>, report: &mut Report) -> Option<String> {
         );
         return None;
     }
-    Some(text.to_owned())
+    // A shared document is named by its ARN, whose last part is the name.
+    let name = text.rsplit('/').next().unwrap_or(text);
+    let handler = if name == SAP_HANA_HANDLER { Handler::SapHana } else { Handler::Document };
+    Some((handler, text.to_owned()))
 }
 
 /// Which stages run; DLM runs both where none are named.

@@ -27,7 +27,11 @@ DLM_EXECUTION_ID = (
 DLM_COMMANDS = ["pre-script", "post-script", "dry-run"]
 DLM_LONGEST_EXECUTION_TIMEOUT_S = 120
 
-APPLICATIONS = {"Stillpoint-Filesystem": "filesystem", "Stillpoint-PostgreSQL": "postgresql"}
+APPLICATIONS = {
+    "Stillpoint-Filesystem": "filesystem",
+    "Stillpoint-MySQL": "mysql",
+    "Stillpoint-PostgreSQL": "postgresql",
+}
 
 # SHA-256 of each sample as published, every run of white space squeezed to one blank.
 PUBLISHED = {

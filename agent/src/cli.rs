@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::apps::wanted::{self, Wanted};
 use crate::config::Config;
 
 /// DLM's own default, and how long the runner's pre-script may take.
@@ -56,17 +57,6 @@ impl Stage {
     }
 }
 
-/// What has to be quiesced besides the filesystems.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Nothing.
-    Filesystem,
-    /// Every running PostgreSQL cluster.
-    PostgreSql,
-    /// Whatever the hooks of this instance quiesce.
-    Hooks,
-}
-
 /// One call of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -75,7 +65,7 @@ pub struct Call {
     /// The attempt's UUID; empty for `None`, which DLM passes to a dry-run.
     pub execution_id: String,
     /// What to quiesce.
-    pub wanted: Wanted,
+    pub wanted: Vec<Wanted>,
     /// Freeze only filesystems on these volumes; empty for all.
     pub volumes: Vec<String>,
     /// `status` as JSON.
@@ -84,9 +74,17 @@ pub struct Call {
     pub config: Config,
 }
 
+impl Call {
+    /// Whether an application is to be quiesced, by the command line or by the settings.
+    #[must_use]
+    pub fn wants(&self, one: Wanted) -> bool {
+        self.wanted.contains(&one) || self.config.also.contains(&one)
+    }
+}
+
 /// How to call it, for a person.
 pub const USAGE: &str = "usage: stillpoint-agent pre-script|post-script|dry-run|status|thaw \
-[--execution-id UUID] [--application filesystem|postgresql|hooks] [--deadline 60s] [--timeout 10s] \
+[--execution-id UUID] [--application NAME,...] [--deadline 60s] [--timeout 10s] \
 [--volumes vol-a,vol-b] [--json]";
 
 /// Reads the words after the program's name, for an agent with these settings.
@@ -101,7 +99,7 @@ pub fn parse(words: impl IntoIterator<Item = String>, config: Config) -> Result<
     let mut call = Call {
         stage,
         execution_id: String::new(),
-        wanted: Wanted::Filesystem,
+        wanted: Vec::new(),
         volumes: Vec::new(),
         json: false,
         config,
@@ -119,7 +117,7 @@ pub fn parse(words: impl IntoIterator<Item = String>, config: Config) -> Result<
             || inline.take().or_else(|| words.next()).ok_or_else(|| format!("{name}: no value"));
         match name.as_str() {
             "--execution-id" => call.execution_id = execution_id(&value()?)?,
-            "--application" => call.wanted = application(&value()?)?,
+            "--application" => call.wanted = applications(&value()?)?,
             "--deadline" => {
                 call.config.deadline = within(&name, &value()?, DEADLINE_MIN, DEADLINE_MAX)?;
             }
@@ -149,13 +147,11 @@ fn execution_id(value: &str) -> Result<String, String> {
     Err(format!("--execution-id: {value:?} is not a UUID"))
 }
 
-fn application(value: &str) -> Result<Wanted, String> {
-    match value {
-        "filesystem" => Ok(Wanted::Filesystem),
-        "postgresql" => Ok(Wanted::PostgreSql),
-        "hooks" => Ok(Wanted::Hooks),
-        _ => Err(format!("--application: {value:?} is not filesystem, postgresql or hooks")),
-    }
+fn applications(value: &str) -> Result<Vec<Wanted>, String> {
+    value.split(',').map(wanted::parse).collect::<Result<_, _>>().map_err(|found| {
+        let allowed = wanted::NAMES.join(", ");
+        format!("--application: {found:?} is not one of {allowed}")
+    })
 }
 
 fn within(name: &str, value: &str, min: Duration, max: Duration) -> Result<Duration, String> {

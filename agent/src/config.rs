@@ -9,6 +9,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::apps::login::Login;
+use crate::apps::wanted::Wanted;
 use crate::cli::{DEADLINE_DEFAULT, TIMEOUT_DEFAULT};
 use crate::flush;
 
@@ -72,6 +74,10 @@ pub struct Config {
     pub stall_budget: Duration,
     /// The settings of hooks.
     pub hooks: Hooks,
+    /// Applications that are quiesced besides those that a document names.
+    pub also: Vec<Wanted>,
+    /// Who the agent is to MySQL and MariaDB.
+    pub mysql: Login,
 }
 
 impl Default for Config {
@@ -89,6 +95,8 @@ impl Default for Config {
                 timeout: HOOK_TIMEOUT_DEFAULT,
                 on_failure: OnFailure::Fail,
             },
+            also: Vec::new(),
+            mysql: Login::default(),
         }
     }
 }

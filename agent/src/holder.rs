@@ -177,7 +177,7 @@ impl Holding {
     }
 
     fn left(&self) -> Duration {
-        Duration::from_nanos(self.job.budget_ns.saturating_sub(sys::boottime_ns()))
+        until(self.job.budget_ns)
     }
 
     fn log(&self, text: &str) {
@@ -205,13 +205,18 @@ impl Holding {
         if !self.job.apps.is_empty() {
             self.flush().map_err(failed)?;
         }
-        self.job.record.applications = self.job.apps.iter().map(|app| app.describe()).collect();
-        self.job.record.restore_notes =
-            self.job.apps.iter().map(|app| app.restore_note()).collect();
         self.pump.turn(Duration::ZERO);
         if let Some(Err(why)) = self.timer.as_mut().map(Timer::ready) {
             self.log(&format!("without a third layer: {why}"));
         }
+        // Last of all: from here on writers may wait.
+        for app in &mut self.job.apps {
+            let budget = until(self.job.budget_ns).saturating_sub(FREEZE_RESERVE);
+            app.lock(budget).map_err(failed)?;
+        }
+        self.job.record.applications = self.job.apps.iter().map(|app| app.describe()).collect();
+        self.job.record.restore_notes =
+            self.job.apps.iter().map(|app| app.restore_note()).collect();
         self.job
             .state
             .save(&self.job.record)
@@ -371,4 +376,8 @@ impl Holding {
             timer.cancel();
         }
     }
+}
+
+fn until(at_ns: u64) -> Duration {
+    Duration::from_nanos(at_ns.saturating_sub(sys::boottime_ns()))
 }

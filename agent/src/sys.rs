@@ -329,6 +329,16 @@ pub fn set_thread_euid(uid: u32) -> io::Result<()> {
     check(libc::c_int::try_from(result).unwrap_or(-1)).map(drop)
 }
 
+/// What an ordinary user could still write to the filesystem of a path.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statvfs is plain data, for which zeroes are a value.
+    let mut found: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is a string with its terminator, the result has the kernel's size.
+    check(unsafe { libc::statvfs(path.as_ptr(), &raw mut found) })?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 /// Closes every descriptor from `first` on.
 pub fn close_from(first: u32) {
     // SAFETY: called before the agent has opened anything of its own.

@@ -13,6 +13,7 @@ mod flush;
 mod flushed;
 mod hooks;
 mod leftovers;
+mod mariadb;
 mod postgresql;
 mod pure;
 mod races;

@@ -154,7 +154,7 @@ fn the_command_line_and_its_errors() {
         ("pre-script", "--execution-id"),
         ("pre-script --execution-id None", "--execution-id"),
         ("post-script --execution-id ../../etc/passwd", "--execution-id"),
-        ("dry-run --application mysql", "--application"),
+        ("dry-run --application oracle", "--application"),
         ("dry-run --deadline 0s", "--deadline"),
         ("dry-run --deadline 1h", "--deadline"),
         ("dry-run --deadline 18446744073709551615m", "--deadline"),

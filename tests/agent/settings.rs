@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use stillpoint_agent::apps::login::Login;
+use stillpoint_agent::apps::wanted::Wanted;
 use stillpoint_agent::cli;
 use stillpoint_agent::config::{self, Config, KEYS, OnFailure, Unfreezable};
 use stillpoint_wire::receipt::HoldState;
@@ -32,12 +34,18 @@ fn the_shipped_file_names_every_key_with_its_default_and_what_it_means() {
     assert_eq!(keys, KEYS);
 }
 
+fn login(user: &str, password_file: &str) -> Login {
+    Login { user: user.into(), password_file: Some(password_file.into()) }
+}
+
 #[test]
 fn every_key_can_be_set_and_none_is_read_as_another() {
     let text = "[freeze]\ndeadline = \"90s\"\ntimeout = \"2m\"\nexpedited_rcu = false\n\
         systemd = false\nleave_out = [\"/scratch\", \"/a b\"]\nunfreezable = \"flush\"\n\
         [flush]\nstall_budget = \"250ms\"\n\
-        [hooks]\nenabled = true\ntimeout = \"30\"\non_failure = \"ignore\"\n";
+        [hooks]\nenabled = true\ntimeout = \"30\"\non_failure = \"ignore\"\n\
+        [applications]\nalso = [\"mysql\", \"hooks\"]\n\
+        [mysql]\nuser = \"backup\"\npassword_file = \"/etc/stillpoint/mysql\"\n";
     let read = config::parse(text).unwrap();
     let hooks = config::Hooks {
         enabled: true,
@@ -53,6 +61,8 @@ fn every_key_can_be_set_and_none_is_read_as_another() {
         unfreezable: Unfreezable::Flush,
         stall_budget: Duration::from_millis(250),
         hooks,
+        also: vec![Wanted::MySql, Wanted::Hooks],
+        mysql: login("backup", "/etc/stillpoint/mysql"),
     };
     assert_eq!(read, expected);
     // Each key by itself differs from the defaults, and in no other key than its own.
@@ -86,6 +96,9 @@ fn every_mistake_names_its_line_key_value_and_what_is_allowed() {
         ),
         ("[hooks]\ntimeout = \"11m\"", &["hooks.timeout", "between 100ms and 600s"]),
         ("[hooks]\non_failure = true", &["hooks.on_failure = true", "\"fail\" or \"ignore\""]),
+        ("applications.also = [\"mysqld\"]", &["applications.also", "mysqld", "postgresql, mysql"]),
+        ("mysql.user = 5", &["mysql.user = 5", "a text"]),
+        ("mysql.password_file = \"here\"", &["mysql.password_file", "slash"]),
         (
             "[hooks]\ntimeuot = \"5s\"",
             &["line 2: hooks.timeuot = \"5s\"", "no such key", "hooks.timeout"],

@@ -26,6 +26,9 @@ PACKAGES = {
     "procps": "pgrep",
     "postgresql": "/usr/lib/postgresql/*/bin/postgres",
     "postgresql-client": "/usr/lib/postgresql/*/bin/psql",
+    # The programs alone: these packages start no service.
+    "mariadb-server-core": "mariadbd",
+    "mariadb-client-core": "mariadb",
     # For crates that build C.
     "gcc": "gcc",
     "libc6-dev": "/usr/include/stdio.h",

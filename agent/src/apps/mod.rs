@@ -5,18 +5,25 @@
 //! has open from `quiesce` on. Hooks come first and are released last: what they stop may
 //! be a client of the others.
 
+pub mod cover;
 pub mod hooks;
+pub mod link;
+pub mod login;
+pub mod mysql;
 pub mod owed;
 pub mod pgfind;
 pub mod pgwire;
 pub mod postgresql;
+pub mod procs;
+pub mod wanted;
 
 use std::fmt::Debug;
 use std::time::Duration;
 
 use stillpoint_wire::receipt::Application as Described;
 
-use crate::cli::{Call, Wanted};
+use crate::apps::wanted::Wanted;
+use crate::cli::Call;
 use crate::plan::Plan;
 
 /// One running application.
@@ -33,6 +40,15 @@ pub trait Application: Debug {
     /// # Errors
     /// Why not, in a sentence.
     fn quiesce(&mut self, budget: Duration) -> Result<(), String>;
+
+    /// The last step before the freeze, for what stalls its writers; whoever needs no such
+    /// step has none. Right after it, the freeze.
+    ///
+    /// # Errors
+    /// Why not, in a sentence.
+    fn lock(&mut self, _budget: Duration) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Lets it go, after the thaw.
     ///
@@ -53,11 +69,14 @@ pub trait Application: Debug {
 /// Why it cannot be found, in a sentence.
 pub fn detect(call: &Call) -> Result<Vec<Box<dyn Application>>, String> {
     let mut apps = Vec::new();
-    if call.wanted == Wanted::Hooks || call.config.hooks.enabled && hooks::any() {
+    if call.wants(Wanted::Hooks) || call.config.hooks.enabled && hooks::any() {
         apps.push(hooks::detect(call)?);
     }
-    if call.wanted == Wanted::PostgreSql {
+    if call.wants(Wanted::PostgreSql) {
         apps.extend(postgresql::detect()?);
+    }
+    if call.wants(Wanted::MySql) {
+        apps.extend(mysql::detect(call)?);
     }
     Ok(apps)
 }

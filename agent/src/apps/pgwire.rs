@@ -3,27 +3,22 @@
 //! socket. Passwords are not spoken here, and nothing is encrypted or pooled.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
-use crate::sys;
+use crate::apps::link::{self, Link, Place};
 
 /// The rows of an answer; a column is `None` where it is null.
 pub type Rows = Vec<Vec<Option<String>>>;
 
 /// Our questions have short answers; a server that sends more is not the one we know.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// The thread makes one system call, in a process that locks all its memory.
-const STACK_BYTES: usize = 64 * 1024;
 const PROTOCOL_3: i32 = 196_608;
 
 /// An open session.
 #[derive(Debug)]
 pub struct Session {
-    stream: UnixStream,
+    stream: Link,
 }
 
 /// What can go wrong with one.
@@ -38,15 +33,10 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Lost(error) if would_block(error) => out.write_str("no answer in time"),
-            Self::Lost(error) => write!(out, "{error}"),
+            Self::Lost(error) => out.write_str(&link::words(error)),
             Self::Server(code, words) => write!(out, "{words} ({code})"),
         }
     }
-}
-
-fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 impl From<io::Error> for Failure {
@@ -64,10 +54,8 @@ impl Session {
         database: &str,
         budget: Duration,
     ) -> Result<Self, Failure> {
-        let stream = connect_as(socket, uid, budget)?;
-        stream.set_read_timeout(Some(budget))?;
-        stream.set_write_timeout(Some(budget))?;
-        let mut session = Self { stream };
+        let mut session =
+            Self { stream: Link::open(&Place::Unix(socket.to_owned()), uid, budget)? };
         let mut body = PROTOCOL_3.to_be_bytes().to_vec();
         for word in ["user", user, "database", database, "application_name", "stillpoint-agent", ""]
         {
@@ -81,7 +69,7 @@ impl Session {
 
     /// Asks one question and waits no longer than `budget` for each part of the answer.
     pub fn query(&mut self, sql: &str, budget: Duration) -> Result<Rows, Failure> {
-        self.stream.set_read_timeout(Some(budget.max(Duration::from_millis(1))))?;
+        self.stream.patience(budget)?;
         let mut body = sql.as_bytes().to_vec();
         body.push(0);
         self.send(Some(b'Q'), &body)?;
@@ -136,7 +124,7 @@ impl Session {
 }
 
 fn broken(what: &str) -> Failure {
-    Failure::Lost(io::Error::new(io::ErrorKind::InvalidData, what))
+    link::broken(what).into()
 }
 
 /// Refused start-ups (28..., 3D...) and servers that go away (57P...).
@@ -145,26 +133,6 @@ fn fatal(code: &str) -> bool {
         || code.starts_with("3D")
         || code.starts_with("57P")
         || code.starts_with("53")
-}
-
-/// The kernel tells the server who was at the other end when the connection was made,
-/// so one thread becomes that user for just this call.
-fn connect_as(socket: &Path, uid: u32, budget: Duration) -> io::Result<UnixStream> {
-    let (sender, receiver) = mpsc::channel();
-    let path = socket.to_owned();
-    let connecting = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        let connected = sys::set_thread_euid(uid).and_then(|()| UnixStream::connect(path));
-        // Nobody listens any more after a time-out.
-        let _ = sender.send(connected);
-    })?;
-    match receiver.recv_timeout(budget) {
-        Ok(connected) => {
-            // Forks come later, and they must not find a second thread.
-            let _ = connecting.join();
-            connected
-        }
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
 }
 
 fn row(body: &[u8]) -> Option<Vec<Option<String>>> {

@@ -6,15 +6,15 @@
 //! of the cluster has to be on filesystems of the plan, or there is no hold. On those that
 //! are only flushed it is as after a crash right behind its checkpoint.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use stillpoint_wire::receipt::Application as Described;
 
-use crate::apps::Application;
 use crate::apps::pgfind::{self, Cluster};
 use crate::apps::pgwire::{Failure, Session};
-use crate::plan::{Cover, Plan};
+use crate::apps::{Application, cover};
+use crate::plan::Plan;
 
 const VERSION_MIN: u32 = 130_000;
 /// The first version that ends sessions for being idle.
@@ -113,45 +113,14 @@ impl PostgreSql {
         let spaces = self.ask(session, sql, budget)?.into_iter().map(|path| data.join(path));
         Ok([data.clone(), data.join("pg_wal")].into_iter().chain(spaces).collect())
     }
-
-    /// Frozen or flushed, all of it alike: a volume with half of a cluster would be taken
-    /// for the whole.
-    fn check_covered(
-        &self,
-        plan: &Plan,
-        folder: &Path,
-        first: &mut Option<Cover>,
-    ) -> Result<(), String> {
-        let folder_name = folder.display();
-        let cover = plan
-            .covers(folder)
-            .map_err(|error| self.says(format_args!("{folder_name}: {error}")))?;
-        match (&cover, first) {
-            (Cover::Outside(mount), _) => {
-                Err(self
-                    .says(format_args!("{folder_name} is on {mount}, which would not be frozen")))
-            }
-            (_, Some(other)) if *other != cover => Err(self.says(format_args!(
-                "{folder_name} is on a filesystem that would be {}, unlike the data directory",
-                if cover == Cover::Frozen { "frozen" } else { "flushed" }
-            ))),
-            (_, first) => {
-                first.get_or_insert(cover);
-                Ok(())
-            }
-        }
-    }
 }
 
 impl Application for PostgreSql {
     fn preflight(&mut self, plan: &Plan, budget: Duration) -> Result<(), String> {
         let mut session = self.connect(budget)?;
         self.check_settings(&mut session, budget)?;
-        let mut first = None;
-        for folder in self.folders(&mut session, budget)? {
-            self.check_covered(plan, &folder, &mut first)?;
-        }
-        Ok(())
+        let folders = self.folders(&mut session, budget)?;
+        cover::check(plan, &folders).map_err(|why| self.says(why))
     }
 
     fn quiesce(&mut self, budget: Duration) -> Result<(), String> {

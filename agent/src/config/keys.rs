@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::{Config, OnFailure, Unfreezable};
+use crate::apps::wanted::{self, Wanted};
 use crate::cli::{DEADLINE_MAX, DEADLINE_MIN, TIMEOUT_MAX, TIMEOUT_MIN, bounds, time};
 
 const HOOK_TIMEOUT_MIN: Duration = Duration::from_millis(100);
@@ -17,7 +18,7 @@ const STALL_MIN: Duration = Duration::from_millis(10);
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 /// Every key of the file.
-pub const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 13] = [
     "freeze.deadline",
     "freeze.timeout",
     "freeze.expedited_rcu",
@@ -28,6 +29,9 @@ pub const KEYS: [&str; 10] = [
     "hooks.enabled",
     "hooks.timeout",
     "hooks.on_failure",
+    "applications.also",
+    "mysql.user",
+    "mysql.password_file",
 ];
 
 /// Reads the text of the file.
@@ -81,6 +85,9 @@ fn set(config: &mut Config, name: &str, value: &DeValue<'_>) -> Result<(), Strin
             let words = [("fail", OnFailure::Fail), ("ignore", OnFailure::Ignore)];
             config.hooks.on_failure = word(value, words)?;
         }
+        "applications.also" => config.also = applications(value)?,
+        "mysql.user" => config.mysql.user = text(value)?,
+        "mysql.password_file" => config.mysql.password_file = path(value)?,
         _ => return Err(format!("there is no such key; there are {}", KEYS.join(", "))),
     }
     Ok(())
@@ -99,6 +106,30 @@ fn word<T: Copy>(value: &DeValue<'_>, words: [(&str, T); 2]) -> Result<T, String
     let found = words.iter().find(|(word, _)| value.as_str() == Some(word));
     let allowed = || format!("allowed is {:?} or {:?}", words[0].0, words[1].0);
     found.map(|(_, means)| *means).ok_or_else(allowed)
+}
+
+/// A login's name; empty for the usual one.
+fn text(value: &DeValue<'_>) -> Result<String, String> {
+    let text = value.as_str().filter(|text| !text.contains(['\0', '\n']));
+    text.map(str::to_owned).ok_or_else(|| "allowed is a text of one line".into())
+}
+
+/// A file; empty for none.
+fn path(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        Some(path) if path.starts_with('/') => Ok(Some(PathBuf::from(path))),
+        _ => Err("allowed is the path of a file, beginning with a slash".into()),
+    }
+}
+
+fn applications(value: &DeValue<'_>) -> Result<Vec<Wanted>, String> {
+    let each = |list: &toml::de::DeArray<'_>| {
+        let names = list.iter().map(|one| one.get_ref().as_str());
+        names.map(|name| name.and_then(|name| wanted::parse(name).ok())).collect()
+    };
+    let allowed = || format!("allowed is a list of {}", wanted::NAMES.join(", "));
+    value.as_array().and_then(each).ok_or_else(allowed)
 }
 
 fn mount_points(value: &DeValue<'_>) -> Result<Vec<PathBuf>, String> {

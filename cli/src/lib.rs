@@ -8,12 +8,17 @@
 //! It decides nothing about runs: plans come from the planner's own code, stories from the
 //! ledger.
 
+mod codes;
 mod context;
 mod failure;
 mod out;
 mod plan;
 mod policy;
+mod runs;
+mod show;
 mod table;
+mod timeline;
+mod words;
 
 use std::process::ExitCode;
 
@@ -22,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 pub use context::Context;
 pub use failure::{Exit, Failure};
 pub use out::{Out, Paint};
+pub use show::render as story;
 pub use table::Table;
 
 /// Application-consistent EBS snapshots: plan, run, and read what happened.
@@ -59,6 +65,10 @@ enum Command {
     Policy(policy::Policy),
     /// What a firing of a policy would do: who, which volumes, what is left out and why.
     Plan(plan::Plan),
+    /// The runs of the last days, newest first.
+    Runs(runs::Runs),
+    /// The whole story of one run: when, why, what to do, and what its snapshots are worth.
+    Show(show::Show),
 }
 
 /// Runs one command line to its exit code.
@@ -83,5 +93,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> 
     match command {
         Command::Policy(policy) => policy::go(policy, context),
         Command::Plan(plan) => plan::go(plan, context).await,
+        Command::Runs(runs) => runs::go(runs, context).await,
+        Command::Show(show) => show::go(show, context).await,
     }
 }

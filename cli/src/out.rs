@@ -53,6 +53,11 @@ impl Out {
         self.print(&(text + "\n"))
     }
 
+    /// Says something beside the output, on standard error.
+    pub(crate) fn note(&self, text: &str) {
+        drop(writeln!(std::io::stderr().lock(), "{text}"));
+    }
+
     /// Writes the lines of a failure to standard error, one a thing that is wrong.
     pub(crate) fn failure(&self, failure: &Failure) {
         let mut stderr = std::io::stderr().lock();

@@ -77,6 +77,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
                 "stillpoint-policy",
                 "stillpoint-run",
                 "stillpoint-telemetry",
+                "stillpoint-wire",
             ],
         ),
         ("stillpoint-tests", &[]),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use stillpoint_drive::outside::{Fault, FaultKind, Lease, Ledger, Recorded, SaveFault};
 use stillpoint_run::Run;
-use stillpoint_wire::ledger;
+use stillpoint_wire::{ledger, time};
 
 use crate::Cloud;
 use crate::fault::{fault, incomplete, unbuildable};
@@ -32,6 +32,8 @@ impl Ledger for Cloud {
     ) -> Result<u64, SaveFault> {
         let version = expected.unwrap_or(0) + 1;
         let body = ledger::write(run).map_err(|error| SaveFault::Fault(unbuildable(error)))?;
+        let row = serde_json::to_string(&ledger::Row::of(run));
+        let row = row.map_err(|error| SaveFault::Fault(unbuildable(error)))?;
         let mut request = self
             .dynamodb
             .put_item()
@@ -44,6 +46,8 @@ impl Ledger for Cloud {
             .item("instanceId", text(&run.order.instance_id))
             .item("thawOwed", AttributeValue::Bool(run.thaw_owed.is_some()))
             .item("startedMs", number(run.started_ms))
+            .item("day", text(&time::day(run.started_ms)))
+            .item("row", text(&row))
             .item("body", text(&body));
         if let Some(verdict) = &run.verdict {
             request = request.item("outcome", text(verdict.outcome.as_str()));

@@ -9,6 +9,7 @@ mod access;
 mod bus;
 mod ec2;
 pub mod fault;
+mod history;
 mod inventory;
 mod ledger;
 mod parameters;

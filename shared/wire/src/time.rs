@@ -10,3 +10,9 @@ pub fn rfc3339(epoch_ms: u64) -> String {
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{timestamp:.3}")
 }
+
+/// The day of a time in UTC, `2026-01-02`: the partition of the ledger's index by time.
+#[must_use]
+pub fn day(epoch_ms: u64) -> String {
+    rfc3339(epoch_ms).chars().take(10).collect()
+}

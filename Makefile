@@ -4,7 +4,7 @@ PY := .venv/bin/python
 TEST_REQUIREMENTS := tests/lab/requirements.txt tests/demo/requirements.txt tests/requirements-infra.txt
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: demo test check bench build setup rust-tests lab-tests cdk-tests lint clean
+.PHONY: demo test check bench build setup rust-tests lab-tests cdk-tests package deploy policy publish-agent lint clean
 
 # KILL=holder kills the agent's holder inside the freeze window; DOCUMENT=file.yaml runs the
 # first instance with that SSM document.
@@ -42,6 +42,26 @@ rust-tests: build
 
 lab-tests: build
 	cd tests && ../$(PY) -m pytest -q
+
+# What is deployed, into target/package: the functions' zips, the agent, its Distributor package,
+# SHA256SUMS and sbom.cdx.json. PROFILE=dev is quick and large; ARCH=arm64 or x86_64 is that alone.
+package:
+	python3 infra/package.py --profile $(or $(PROFILE),release) $(if $(ARCH),--arch $(ARCH))
+
+# Into the account of the AWS CLI: the whole of it once, then each policy file. ENDPOINT is another
+# address than AWS's, REGION another Region, PARAMETERS as in "AlarmEmail=oncall@example.com".
+DEPLOY = python3 infra/deploy.py
+WHERE = $(if $(ENDPOINT),--endpoint-url $(ENDPOINT)) $(if $(REGION),--region $(REGION)) $(PARAMETERS)
+
+deploy:
+	$(DEPLOY) stack $(if $(PACKAGE),--package $(PACKAGE)) $(if $(BUCKET),--bucket $(BUCKET)) $(WHERE)
+
+policy:
+	$(DEPLOY) policy --file $(FILE) $(if $(SCHEDULE),--schedule "$(SCHEDULE)") $(WHERE)
+
+# The agent as a Distributor package, and where Stillpoint-InstallAgent can fetch it.
+publish-agent:
+	$(DEPLOY) agent $(if $(BUCKET),--bucket $(BUCKET)) $(WHERE)
 
 # The constructs against the templates, cdk-nag, and what `cdk synth` would write. Node 20 or newer;
 # where there is none, a wheel brings one into .venv.

@@ -129,7 +129,11 @@ def test_documents_in_the_template_equal_the_files() -> None:
     assert deployed == files
 
 
-@pytest.mark.parametrize("name", sorted(DOCUMENTS))
+# Documents for people, which neither DLM nor a policy may send.
+NO_SCRIPTS = {"InstallAgentDocument"}
+
+
+@pytest.mark.parametrize("name", sorted(set(DOCUMENTS) - NO_SCRIPTS))
 def test_documents_are_deployed_so_that_dlm_may_send_them(name: str) -> None:
     document = DOCUMENTS[name]
     assert {"Key": "DLMScriptsAccess", "Value": "true"} in document["Tags"]
@@ -137,6 +141,12 @@ def test_documents_are_deployed_so_that_dlm_may_send_them(name: str) -> None:
     assert document["TargetType"] == "/AWS::EC2::Instance"
     # Without it a changed document with a fixed name fails the stack update.
     assert document["UpdateMethod"] == "NewVersion"
+
+
+@pytest.mark.parametrize("name", sorted(NO_SCRIPTS))
+def test_documents_for_people_are_not_for_dlm(name: str) -> None:
+    assert "Tags" not in DOCUMENTS[name]
+    assert DOCUMENTS[name]["UpdateMethod"] == "NewVersion"
 
 
 # --- least privilege ------------------------------------------------------------------------------

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import platform
 import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -19,7 +21,6 @@ from typing import Any
 from .config import REGION
 from .server import READY_FILE
 
-BUCKET = "lab-code"
 STACK = "stillpoint"
 STACK_SECONDS = 120.0
 
@@ -83,18 +84,37 @@ def create_stack(
 
 
 def deploy_product(client: Callable[[str], Any], bootstrap: Path, infra: Path) -> dict[str, str]:
-    """infra/template.yaml with the built bootstrap."""
-    store = client("s3")
-    store.create_bucket(Bucket=BUCKET)
-    key = f"functions-{int(time.time())}.zip"
-    store.put_object(Bucket=BUCKET, Key=key, Body=code_zip(bootstrap))
+    """infra/template.yaml with the built bootstrap, by the same program as `make deploy`."""
     architecture = "arm64" if platform.machine() == "aarch64" else "x86_64"
-    return create_stack(
-        client,
-        STACK,
-        infra / "template.yaml",
-        {"CodeBucket": BUCKET, "CodeKey": key, "Architecture": architecture},
-    )
+    with tempfile.TemporaryDirectory() as scratch:
+        package = Path(scratch) / f"functions-{architecture}.zip"
+        package.write_bytes(code_zip(bootstrap))
+        run_deploy(client, infra, "stack", "--package", str(package))
+    stack = client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+
+
+def run_deploy(client: Callable[[str], Any], infra: Path, *arguments: str) -> str:
+    """infra/deploy.py against this lab, and what it said."""
+    # Nothing of the developer's own account may reach it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+        # The CLI of this virtual environment, whatever else the machine has.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+    }
+    verb, *rest = arguments
+    endpoint = client("cloudformation").meta.endpoint_url
+    argv = [sys.executable, str(infra / "deploy.py"), verb, "--endpoint-url", endpoint, "--region", REGION, *rest]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise RuntimeError(f"infra/deploy.py {verb}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
 
 
 def deploy_policy(

@@ -1,0 +1,70 @@
+"""What a function can call: the SDK operations that its sources reach, as IAM actions.
+
+Read from the Rust sources, since shared/aws is the only room that names the SDK and has one shape:
+methods of `Cloud` that send requests. A function reaches a method when it, or shared/drive if it
+is built with that, calls it on `cloud` or `outside`; methods reach each other by `self`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from infra.template import ROOT
+
+# Field of Cloud -> the prefix of IAM's actions.
+CLIENTS = {
+    "ec2": "ec2",
+    "ec2_once": "ec2",
+    "ssm": "ssm",
+    "ssm_once": "ssm",
+    "events": "events",
+    "dynamodb": "dynamodb",
+    "lambda": "lambda",
+    "scheduler": "scheduler",
+    "cloudwatch": "cloudwatch",
+    "sqs": "sqs",
+}
+
+_METHOD = re.compile(r"^\s*(?:pub(?:\([a-z]+\))? )?async fn (\w+)", re.MULTILINE)
+_CALL = re.compile(rf"self\s*\.({'|'.join(CLIENTS)})\s*\.(\w+)\(\)")
+_OWN = re.compile(r"self\s*\.(\w+)\(")
+_OUTSIDE = re.compile(r"\b(?:cloud|outside)\s*\.(\w+)(?:::<[^>]*>)?\(")
+
+
+def _text(folder: Path) -> str:
+    lines = [line for path in sorted(folder.glob("**/*.rs")) for line in path.read_text().splitlines()]
+    return "\n".join(line for line in lines if not line.lstrip().startswith("//"))
+
+
+def _methods() -> dict[str, str]:
+    """Name -> body of every async method in shared/aws; bodies of one name are joined."""
+    text = _text(ROOT / "shared" / "aws" / "src")
+    starts = list(_METHOD.finditer(text))
+    ends = [start.start() for start in starts[1:]] + [len(text)]
+    found: dict[str, str] = {}
+    for start, end in zip(starts, ends, strict=True):
+        found[start[1]] = found.get(start[1], "") + text[start.start() : end]
+    return found
+
+
+def _action(client: str, operation: str) -> str:
+    return f"{CLIENTS[client]}:{''.join(word.capitalize() for word in operation.split('_'))}"
+
+
+def operations(handler: str) -> set[str]:
+    """The IAM actions of the operations that functions/<handler> reaches."""
+    folder = ROOT / "functions" / handler
+    text = _text(folder / "src")
+    needs = tomllib.loads((folder / "Cargo.toml").read_text())["dependencies"]
+    if "stillpoint-drive" in needs:
+        text += _text(ROOT / "shared" / "drive" / "src")
+    methods = _methods()
+    todo, seen, found = set(_OUTSIDE.findall(text)) & set(methods), set(), set()
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        found |= {_action(*call) for call in _CALL.findall(methods[name])}
+        todo |= (set(_OWN.findall(methods[name])) & set(methods)) - seen
+    return found

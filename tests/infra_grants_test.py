@@ -1,0 +1,54 @@
+"""Each function's role against what its sources can reach, both ways: nothing is missing, and nothing
+is allowed that nobody calls.
+"""
+
+import pytest
+
+from infra.reach import operations
+from infra.template import TEMPLATE, actions, load, of_type
+
+STACK = load(TEMPLATE)
+ROLES = of_type(STACK, "AWS::IAM::Role")
+FUNCTIONS = of_type(STACK, "AWS::Lambda::Function")
+
+# What Lambda itself does with a function's role.
+LAMBDA = {"logs:CreateLogStream", "logs:PutLogEvents"}
+POLLER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+GIVING_UP = {"sqs:SendMessage"}
+
+# A call that tags what it makes is also authorised as CreateTags.
+ALSO = {
+    "ec2:CreateSnapshots": {"ec2:CreateTags"},
+    "ec2:CreateVolume": {"ec2:CreateTags"},
+    "ec2:CopySnapshot": {"ec2:CreateTags"},
+    "ec2:RunInstances": {"ec2:CreateTags"},
+}
+
+
+def role_of(name: str) -> str:
+    return FUNCTIONS[name]["Role"]["Fn::GetAtt"].removesuffix(".Arn")
+
+
+def lambdas_own(name: str) -> set[str]:
+    """What the services around a function do in its name."""
+    polled = {s["FunctionName"]["Ref"] for s in of_type(STACK, "AWS::Lambda::EventSourceMapping").values()}
+    gives_up = {c["FunctionName"]["Ref"] for c in of_type(STACK, "AWS::Lambda::EventInvokeConfig").values()
+                if "DestinationConfig" in c}
+    return LAMBDA | (POLLER if name in polled else set()) | (GIVING_UP if name in gives_up else set())
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_a_role_allows_exactly_what_its_function_can_reach(name: str) -> None:
+    reached = operations(FUNCTIONS[name]["Handler"])
+    assert reached, "no operation was found in its sources"
+    reached |= {more for action in reached for more in ALSO.get(action, ())}
+    allowed = actions(ROLES[role_of(name)]) - lambdas_own(name)
+    assert reached - allowed == set(), "it calls what its role does not allow"
+    assert allowed - reached == set(), "its role allows what it never calls"
+
+
+def test_the_reader_of_sources_sees_calls() -> None:
+    runner, planner = operations("runner"), operations("planner")
+    assert {"ec2:CreateSnapshots", "ssm:SendCommand", "dynamodb:PutItem"} <= runner
+    assert {"ec2:DescribeInstances", "ssm:GetParameter", "events:PutEvents"} <= planner
+    assert "ec2:CreateSnapshots" not in planner and "ec2:DescribeInstances" not in runner

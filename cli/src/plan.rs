@@ -184,7 +184,37 @@ fn after(answer: &Answer, out: &Out) -> String {
         table.row([out.paint.bold("calls"), calls.join(", ")]);
     }
     if !answer.next_firings.is_empty() {
-        table.row([out.paint.bold("next firings"), answer.next_firings.join(", ")]);
+        let firings: Vec<String> = answer
+            .next_firings
+            .iter()
+            .map(|firing| format!("{} {}", firing.at, firing.schedules.join(" + ")))
+            .collect();
+        table.row([out.paint.bold("next firings"), firings.join(", ")]);
+    }
+    let estimate = &answer.estimate;
+    table.row([
+        out.paint.bold("duration"),
+        format!(
+            "about {} s a run, writers held for {} s of it; the last run ends after {} s",
+            estimate.run_secs, estimate.frozen_secs, estimate.firing_secs
+        ),
+    ]);
+    let monthly = &estimate.monthly;
+    table.row([
+        out.paint.bold("cost"),
+        format!(
+            "about ${:.2} a month: snapshots ${:.2} ({} GiB), copies ${:.2}, fast restore ${:.2}, \
+             Stillpoint itself ${:.2}",
+            monthly.total,
+            monthly.snapshots,
+            monthly.stored_gib,
+            monthly.copies,
+            monthly.fast_restore,
+            monthly.requests
+        ),
+    ]);
+    for note in &estimate.notes {
+        table.row(["", note]);
     }
     format!("\n{}", table.render(out.width))
 }

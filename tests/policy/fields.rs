@@ -11,9 +11,10 @@ fn tags(count: usize) -> Value {
 #[test]
 fn resource_types_is_one_instance() {
     let path = "/ResourceTypes";
-    let volume = "PolicyDetails.ResourceTypes[0]: found \"VOLUME\", allowed INSTANCE (volume \
-                  targets are not run by this version of Stillpoint; target the instances the \
-                  volumes are attached to, or keep this policy in DLM)";
+    let volume = "PolicyDetails.ResourceTypes[0]: found \"VOLUME\", allowed INSTANCE (nothing \
+                  is made of single volumes here; tag the instances that the volumes are attached \
+                  to, and narrow the sets with ExcludeBootVolume and ExcludeDataVolumeTags; DLM \
+                  goes on with volumes that are not attached)";
     check(&[
         (path, json!(["INSTANCE"]), &[]),
         (path, json!(["VOLUME"]), &[volume]),
@@ -50,8 +51,8 @@ fn resource_locations_is_the_cloud_or_absent() {
     let path = "/ResourceLocations";
     let elsewhere = |found: &str| {
         format!(
-            "PolicyDetails.ResourceLocations[0]: found \"{found}\", allowed CLOUD (Outposts and \
-             Local Zones are not run by this version of Stillpoint; keep this policy in DLM)"
+            "PolicyDetails.ResourceLocations[0]: found \"{found}\", allowed CLOUD (sets are \
+             made in the Region only; leave resources on Outposts and in Local Zones to DLM)"
         )
     };
     check(&[

@@ -145,8 +145,8 @@ fn the_policy_object_is_checked_too() {
         (
             "DefaultPolicy",
             json!(true),
-            "DefaultPolicy: found true, allowed false (default policies are not run by this version \
-          of Stillpoint; write a custom policy, or keep this one in DLM)",
+            "DefaultPolicy: found true, allowed what PolicyDetails.PolicyLanguage says: true with \
+             SIMPLIFIED only",
         ),
         (
             "Stat",

@@ -1,16 +1,15 @@
 //! Interval and Times: counted as the cron expression that says the same.
 
-use serde_json::json;
-use stillpoint_policy::next_firings;
-
 use super::{changed, policy};
+use serde_json::json;
 
 fn expression_and_firings(hours: u32, times: &[&str]) -> (String, Vec<String>) {
     let rule = json!({"Interval": hours, "IntervalUnit": "HOURS", "Times": times});
     let policy = policy(&changed(&[("/Schedules/0/CreateRule", Some(rule))]));
     let schedule = &policy.schedules[0];
     let after = "2026-02-28T20:00:00Z".parse().expect("a time");
-    let firings = next_firings(schedule, after, 3).iter().map(ToString::to_string).collect();
+    let firings =
+        policy.next_firings_of(schedule, after, 3).iter().map(ToString::to_string).collect();
     (schedule.create_rule.cron().text().to_owned(), firings)
 }
 

@@ -5,8 +5,12 @@
 //! at every line the parser answers, so that a second, false complaint fails as well.
 
 mod after;
+mod blackouts;
+mod coincide;
 mod cron_properties;
 mod cron_tables;
+mod default_policy;
+mod estimate;
 mod fields;
 mod forms;
 mod intervals;
@@ -21,6 +25,7 @@ mod scripts;
 mod settings;
 mod tags;
 mod world;
+mod zones;
 
 use proptest::test_runner::Config;
 use serde_json::{Value, json};

@@ -46,6 +46,8 @@ fn instances() -> impl Strategy<Value = Instance> {
     ];
     (0u32..20, prop::sample::select(states), any::<bool>(), few_tags(), volumes(), managed)
         .prop_map(|(n, state, windows, tags, volumes, managed)| Instance {
+            launched_ms: None,
+            backed_up_ms: None,
             id: format!("i-{n}"),
             state: state.into(),
             platform: if windows { Platform::Windows } else { Platform::Linux },

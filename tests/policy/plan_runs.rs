@@ -1,8 +1,10 @@
 //! A planned run: its script, its tags, its serialized form.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use stillpoint_policy::{
-    Firing, Instance, Inventory, Managed, Plan, PlannedScript, Platform, plan,
+    Firing, Handler, Instance, Inventory, Managed, Plan, PlannedScript, Platform, plan,
 };
 
 use super::world::{NOMINAL, instance, planned, scheduled, tags, volume};
@@ -17,6 +19,8 @@ fn script(instance: Instance) -> PlannedScript {
 fn the_script_is_the_policys() {
     let expected = PlannedScript {
         document: "Stillpoint-PostgreSQL".into(),
+        handler: Handler::Document,
+        parameters: BTreeMap::new(),
         pre: true,
         post: true,
         timeout_secs: 60,
@@ -141,7 +145,7 @@ fn an_interval_without_a_time_is_said() {
     let plan = plan(&policy, &scheduled(), &inventory).expect("a plan");
     assert_eq!(
         plan.warnings,
-        ["CreateRule.Times is not set: counted from 00:00 UTC, cron(0 0,12 * * ? *)"]
+        ["CreateRule.Times is not set: counted from 00:00, cron(0 0,12 * * ? *)"]
     );
 }
 
@@ -185,7 +189,7 @@ fn a_plan_reads_back_as_it_was_written() {
             "excludeBootVolume": false,
             "excludeDataVolumeIds": [],
             "script": {
-                "document": "Stillpoint-PostgreSQL", "pre": true, "post": true, "timeoutSecs": 60,
+                "document": "Stillpoint-PostgreSQL", "handler": "document", "pre": true, "post": true, "timeoutSecs": 60,
                 "retries": 2, "fallback": true,
                 "skip": "the instance is stopped, so no script can run on it"
             },

@@ -110,8 +110,8 @@ fn the_location_is_the_cloud() {
     let elsewhere = |found: &str| {
         format!(
             "PolicyDetails.Schedules[0].CreateRule.Location: found \"{found}\", allowed CLOUD \
-             (snapshots on Outposts and in Local Zones are not made by this version of \
-             Stillpoint; keep this policy in DLM)"
+             (sets are made in the Region only; leave resources on Outposts and in Local Zones to \
+             DLM)"
         )
     };
     check(&[

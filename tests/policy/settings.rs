@@ -37,7 +37,7 @@ fn it_stands_beside_the_policy_in_all_three_forms() {
 
 #[test]
 fn every_setting_is_read() {
-    let settings = policy(&with(json!({
+    let mut document = with(json!({
         "TimeZone": "Europe/Berlin",
         "BlackoutWindows": [
             {"From": "2026-12-24T18:00", "To": "2026-12-27T06:00"},
@@ -52,8 +52,9 @@ fn every_setting_is_read() {
             "Deadline": 30,
             "DocumentParameters": {"stanza": "main", "hosts": ["a", "b"]}
         }]
-    })))
-    .settings;
+    }));
+    document["Schedules"].as_array_mut().expect("schedules").truncate(1);
+    let settings = policy(&document).settings;
     assert_eq!(settings.time_zone, TimeZone::get("Europe/Berlin").expect("a zone"));
     assert_eq!(
         settings.blackouts,
@@ -85,7 +86,8 @@ fn every_setting_is_read() {
 #[test]
 fn an_entry_without_a_schedule_is_for_every_script_without_one_of_its_own() {
     let mut document = with(json!({"Scripts": [{"Deadline": 20}]}));
-    document["Schedules"][1]["CreateRule"]["Scripts"] = json!([{"ExecutionHandler": "Own-Doc"}]);
+    document["Schedules"][1]["CreateRule"]["Scripts"] =
+        json!([{"ExecutionHandler": "Stillpoint-Hooks"}]);
     let deadlines = |document: &Value| {
         let scripts = policy(document).settings.scripts;
         ["nightly", "weekly"].map(|name| scripts[name].deadline_secs)
@@ -229,6 +231,36 @@ fn each_way_of_being_wrong_has_its_line() {
     for (settings, expected) in rows {
         assert_eq!(problems(&with(settings.clone())), expected, "{settings}");
     }
+}
+
+#[test]
+fn consistency_is_required_only_where_it_can_be_proven() {
+    let mut document = with(json!({"RequireApplicationConsistency": true}));
+    let line = |schedule: &str, why: &str| {
+        format!(
+            "Stillpoint.RequireApplicationConsistency: found true beside schedule {schedule}, which \
+             has {why}, allowed true where every schedule has a script with both stages, or \
+             AWS_VSS_BACKUP"
+        )
+    };
+    assert_eq!(problems(&document), [line("weekly", "no Scripts")]);
+    document["Schedules"][1]["CreateRule"]["Scripts"] =
+        json!([{"ExecutionHandler": "Own-Document", "Stages": ["POST"]}]);
+    assert_eq!(problems(&document), [line("weekly", "only one stage")]);
+}
+
+#[test]
+fn a_deadline_is_for_documents_that_know_it() {
+    let mut document = with(json!({"Scripts": [{"Deadline": 30}]}));
+    document["Schedules"][0]["CreateRule"]["Scripts"][0]["ExecutionHandler"] =
+        json!("Own-Document");
+    assert_eq!(
+        problems(&document),
+        [
+            "Stillpoint.Scripts[0].Deadline: found it for Own-Document of schedule nightly, allowed it \
+          for documents of Stillpoint; another may take it in DocumentParameters"
+        ]
+    );
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub(crate) fn instance(id: &str) -> Instance {
             volume("vol-1", "/dev/sdf", &[("Name", "data")]),
         ],
         managed: Managed::Online { agent_version: "3.3.1".into() },
+        launched_ms: None,
+        backed_up_ms: None,
     }
 }
 

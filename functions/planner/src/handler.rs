@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 use stillpoint_aws::Cloud;
 use stillpoint_aws::outside::{Bus, Clock, Fault};
-use stillpoint_policy::{Firing, INLINE_POLICY_ID, Plan, PlannedRun, Policy, parse, plan};
+use stillpoint_policy::{
+    Estimate, Firing, INLINE_POLICY_ID, NextFiring, Plan, PlannedRun, Policy, estimate, parse, plan,
+};
 use stillpoint_run::{LeftOutVolume, Order, Script, Volume};
 use stillpoint_telemetry::RefusalCode;
 use stillpoint_wire::event::{
@@ -18,9 +20,6 @@ use stillpoint_wire::ids;
 
 use crate::{PolicyRef, Request};
 
-/// DLM initiates within 60 minutes of the scheduled time.
-const START_WINDOW_MS: u64 = 60 * 60 * 1_000;
-
 /// What the planner answers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,8 +28,10 @@ pub struct Answer {
     pub dry_run: bool,
     /// The policy.
     pub policy_id: String,
-    /// The schedule.
+    /// The schedule; of several that fire at this time, the one that keeps the set.
     pub schedule_name: String,
+    /// All schedules that fire at this time and share the set.
+    pub schedule_names: Vec<String>,
     /// The scheduled time, or `on-demand:<request id>`.
     pub nominal_time: String,
     /// Whether the policy is enabled; a disabled one has no runs.
@@ -41,10 +42,12 @@ pub struct Answer {
     pub left_out: Value,
     /// What somebody should look at.
     pub warnings: Vec<String>,
-    /// When the schedule fires next.
-    pub next_firings: Vec<String>,
+    /// When the policy fires next.
+    pub next_firings: Vec<NextFiring>,
     /// How many calls the runs will make.
     pub api_calls: Value,
+    /// How long the runs take, and what the policy costs.
+    pub estimate: Estimate,
 }
 
 /// Why there is no plan. Nothing was touched.
@@ -108,8 +111,7 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
     };
     let plan = plan(&policy, &firing, &inventory)
         .map_err(|error| refuse(RefusalCode::Request, &[error]))?;
-    let orders: Vec<Order> =
-        plan.runs.iter().map(|run| order(&plan, run, start_before_ms(&plan, fired_at))).collect();
+    let orders: Vec<Order> = plan.runs.iter().map(|run| order(&plan, run)).collect();
     if !request.dry_run {
         let details: Vec<_> = orders
             .iter()
@@ -120,8 +122,10 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
     }
     Ok(Answer {
         dry_run: request.dry_run,
+        estimate: estimate(&policy, &plan, fired_at, &request.assumptions),
         policy_id: plan.policy_id,
         schedule_name: plan.schedule_name,
+        schedule_names: plan.schedule_names,
         nominal_time: plan.nominal,
         enabled: plan.enabled,
         runs: orders,
@@ -147,19 +151,13 @@ async fn policy(cloud: &Cloud, policy: &PolicyRef) -> Result<Policy, Refusal> {
     parse(id, &json).map_err(|errors| refuse(RefusalCode::Policy, &errors))
 }
 
-/// The end of the start window: of the scheduled time, or of the request on demand.
-fn start_before_ms(plan: &Plan, fired_at: Timestamp) -> u64 {
-    let nominal = plan.nominal.parse().unwrap_or(fired_at);
-    u64::try_from(nominal.as_millisecond()).unwrap_or(0) + START_WINDOW_MS
-}
-
-fn order(plan: &Plan, run: &PlannedRun, start_before_ms: u64) -> Order {
+fn order(plan: &Plan, run: &PlannedRun) -> Order {
     Order {
         run_id: ids::run_id(&plan.policy_id, &plan.schedule_name, &plan.nominal, &run.instance_id),
         policy_id: plan.policy_id.clone(),
         schedule_name: plan.schedule_name.clone(),
         nominal_time: plan.nominal.clone(),
-        start_before_ms,
+        start_before_ms: plan.start_before_ms,
         instance_id: run.instance_id.clone(),
         volumes: run
             .volumes

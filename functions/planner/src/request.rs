@@ -2,10 +2,10 @@
 //! console's Test tab.
 
 use serde_json::{Map, Value};
-use stillpoint_policy::FieldError;
+use stillpoint_policy::{Assumptions, FieldError};
 
 /// What is asked of the planner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Which policy.
     pub policy: PolicyRef,
@@ -17,6 +17,8 @@ pub struct Request {
     pub instance_ids: Option<Vec<String>>,
     /// Only plan.
     pub dry_run: bool,
+    /// Prices and guesses of the estimate, where they are not the usual ones.
+    pub assumptions: Assumptions,
 }
 
 /// Where the policy comes from.
@@ -28,7 +30,7 @@ pub enum PolicyRef {
     Inline(String),
 }
 
-const FIELDS: &str = "policyId, policy, schedule, scheduledTime, instanceIds, dryRun";
+const FIELDS: &str = "policyId, policy, schedule, scheduledTime, instanceIds, dryRun, assumptions";
 
 impl Request {
     /// Reads the event.
@@ -57,9 +59,10 @@ impl Request {
                 false
             }
         };
+        let assumptions = assumptions(fields, &mut errors);
         match policy {
             Some(policy) if errors.is_empty() => {
-                Ok(Self { policy, schedule, scheduled_time, instance_ids, dry_run })
+                Ok(Self { policy, schedule, scheduled_time, instance_ids, dry_run, assumptions })
             }
             _ => Err(errors),
         }
@@ -95,6 +98,14 @@ fn policy(fields: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<P
 fn is_policy_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+fn assumptions(fields: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Assumptions {
+    let Some(given) = fields.get("assumptions") else { return Assumptions::default() };
+    Assumptions::read(&given.to_string()).unwrap_or_else(|wrong| {
+        errors.extend(wrong);
+        Assumptions::default()
+    })
 }
 
 fn text(fields: &Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> Option<String> {

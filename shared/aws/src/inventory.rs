@@ -182,6 +182,11 @@ fn describe(
         root_device: instance.root_device_name().unwrap_or_default().to_owned(),
         volumes: attached.collect(),
         managed,
+        launched_ms: instance
+            .launch_time()
+            .and_then(|time| time.to_millis().ok())
+            .and_then(|ms| u64::try_from(ms).ok()),
+        backed_up_ms: None,
     }
 }
 

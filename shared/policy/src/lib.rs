@@ -1,13 +1,17 @@
 //! DLM policies and plans: what is asked for, and what a firing will do.
 //!
 //! [`parse()`] reads what `aws dlm get-lifecycle-policy` prints and reports every problem at once,
-//! [`next_firings`] says when a schedule fires, and [`plan()`] turns a policy, one firing and an
+//! [`Policy::next_firings`] says when it fires, and [`plan()`] turns a policy, one firing and an
 //! inventory into the very value that is executed.
 //!
 //! Pure: no clock, no environment, no IO. The caller (the planner, the operator's command line)
 //! brings the time and the inventory, and executes the plan.
 
+mod blackout;
+mod coincide;
 mod cron;
+mod estimate;
+mod firings;
 mod json;
 mod parse;
 mod plan;
@@ -17,7 +21,10 @@ mod report;
 mod rules;
 mod settings;
 
-pub use cron::{Cron, CronError, next_firings};
+pub use coincide::{SetRules, set_rules};
+pub use cron::{Cron, CronError};
+pub use estimate::{Assumptions, Estimate, MonthlyCost, estimate};
+pub use firings::NextFiring;
 pub use parse::{INLINE_POLICY_ID, parse};
 pub use plan::{
     Attached, Firing, Instance, Inventory, LeftOutInstance, LeftOutVolume, Managed, Plan,

@@ -3,6 +3,8 @@
 //! Every value here is within DLM's ranges and every default is filled in; nobody re-checks.
 //! The only way to make one is `parse`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::cron::Cron;
 use crate::rules::{FastRestore, RegionCopy, Retain, Share};
 use crate::settings::Settings;
@@ -142,7 +144,8 @@ pub struct Script {
 }
 
 /// How a document is run, by ExecutionHandler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Handler {
     /// Pre-script, CreateSnapshots, post-script.
     Document,

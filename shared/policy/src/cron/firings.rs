@@ -1,48 +1,43 @@
-//! When an expression fires, in UTC, and whether it fires as often as DLM allows.
+//! When an expression fires, and whether it fires as often as DLM allows.
 //!
 //! Goes through years and months, never minute by minute: a far-off firing costs no more than
 //! the months before it, and the end of the year field (2199) ends every search.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::{Cron, CronError};
-use crate::policy::Schedule;
 
 /// One year, plus the days by which the nth weekday of a month moves from year to year.
 const MAX_GAP_DAYS: i32 = 371;
 
-/// The next `count` firings strictly after a time, fewer where the expression ends.
-pub fn next_firings(schedule: &Schedule, after: Timestamp, count: usize) -> Vec<Timestamp> {
-    schedule.create_rule.cron().next_after(after, count)
-}
-
 impl Cron {
-    /// The next `count` firings strictly after a time.
+    /// The next `count` firings strictly after a time, in UTC; fewer where the expression ends.
     pub fn next_after(&self, after: Timestamp, count: usize) -> Vec<Timestamp> {
-        let mut firings = Vec::new();
-        if count == 0 {
-            return firings;
-        }
-        let start = TimeZone::UTC.to_datetime(after).date().first_of_month();
-        for month in self.months_from(start) {
-            for time in self.times_in(month) {
-                if time > after {
-                    firings.push(time);
-                }
-                if firings.len() == count {
-                    return firings;
-                }
-            }
-        }
-        firings
+        self.firings_after(&TimeZone::UTC, after).take(count).collect()
     }
 
-    pub(crate) fn fires_at(&self, time: Timestamp) -> bool {
-        let date = TimeZone::UTC.to_datetime(time).date();
-        let mut months = self.months_from(date.first_of_month());
-        months.next().is_some_and(|month| self.times_in(month).any(|firing| firing == time))
+    /// The firings strictly after a time, by the clock of a zone. As EventBridge Scheduler does
+    /// it: what the clock leaps over in spring is left out, and of an hour that comes twice in
+    /// autumn only the first counts.
+    pub(crate) fn firings_after<'a>(
+        &'a self,
+        zone: &'a TimeZone,
+        after: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> + 'a {
+        let start = zone.to_datetime(after).date().first_of_month();
+        self.months_from(start)
+            .flat_map(move |month| self.times_in(zone, month).collect::<Vec<_>>())
+            .filter(move |time| *time > after)
+    }
+
+    pub(crate) fn fires_at(&self, zone: &TimeZone, time: Timestamp) -> bool {
+        let month = zone.to_datetime(time).date().first_of_month();
+        let mut months = self.months_from(month);
+        months.next().is_some_and(|first| {
+            first == month && self.times_in(zone, first).any(|firing| firing == time)
+        })
     }
 
     /// The first days of the months that the month and year fields name.
@@ -58,7 +53,11 @@ impl Cron {
             .filter(move |month| *month >= start)
     }
 
-    fn times_in(&self, month: Date) -> impl Iterator<Item = Timestamp> + '_ {
+    fn times_in<'a>(
+        &'a self,
+        zone: &'a TimeZone,
+        month: Date,
+    ) -> impl Iterator<Item = Timestamp> + 'a {
         let days = self.days.in_month(month).into_iter();
         let hours = days.flat_map(|day| self.hours.iter().map(move |hour| (day, *hour)));
         let minutes = hours
@@ -67,7 +66,11 @@ impl Cron {
             let day = i8::try_from(day).ok()?;
             let (hour, minute) = (i8::try_from(hour).ok()?, i8::try_from(minute).ok()?);
             let time = DateTime::new(month.year(), month.month(), day, hour, minute, 0, 0).ok()?;
-            TimeZone::UTC.to_timestamp(time).ok()
+            match zone.to_ambiguous_timestamp(time).offset() {
+                AmbiguousOffset::Gap { .. } => None,
+                AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(time).ok(),
+                AmbiguousOffset::Fold { before, .. } => before.to_timestamp(time).ok(),
+            }
         })
     }
 }

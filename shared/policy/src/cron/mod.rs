@@ -1,8 +1,7 @@
 //! DLM's cron expressions: the six fields of EventBridge, plus DLM's own two rules.
 //!
-//! Reads and checks an expression ([`Cron::parse`]) and counts its firings in UTC
-//! ([`next_firings`]). It does not know the current time, time zones, `rate()` or `at()`:
-//! DLM has none of them.
+//! Reads and checks an expression ([`Cron::parse`]) and counts its firings
+//! ([`Cron::next_after`]). It does not know the current time, `rate()` or `at()`: DLM has neither.
 
 mod days;
 mod field;
@@ -13,8 +12,6 @@ use std::fmt;
 
 use days::Days;
 use field::{HOUR, MINUTE, MONTH, YEAR};
-
-pub use firings::next_firings;
 
 /// DLM's limits for the whole text, `cron(` and `)` included.
 const MIN_TEXT_CHARS: usize = 17;

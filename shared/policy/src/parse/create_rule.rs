@@ -15,8 +15,8 @@ pub(super) fn read(rule: &Object<'_>, report: &mut Report) -> Option<CreateRule>
         if field.one_of(report, &places) == Some(false) {
             field.refuse(
                 report,
-                "CLOUD (snapshots on Outposts and in Local Zones are not made by this version of \
-                 Stillpoint; keep this policy in DLM)",
+                "CLOUD (sets are made in the Region only; leave resources on Outposts and in Local \
+                 Zones to DLM)",
             );
         }
     }

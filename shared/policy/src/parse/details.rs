@@ -1,11 +1,11 @@
 //! PolicyDetails: which kind of policy it is, what it targets, and its schedules.
 //!
-//! Refuses the kinds this version does not run (AMI, event-based, default, volume, Outpost and
-//! Local Zone policies) and checks what holds between schedules.
+//! Refuses by name what is not run here (policies for AMIs, volumes, Outposts and Local Zones, and
+//! event-based ones), with what to use instead, and checks what holds between schedules.
 
 use std::collections::BTreeMap;
 
-use super::{schedule, script, tags};
+use super::{default_policy, schedule, script, tags};
 use crate::json::{Json, quoted};
 use crate::policy::{Policy, Schedule, State, Tag};
 use crate::reader::{At, Object};
@@ -36,28 +36,16 @@ pub(super) const FIELDS: [&str; 16] = [
     "Exclusions",
 ];
 
-/// Fields that only a default policy (PolicyLanguage SIMPLIFIED) has.
-const DEFAULT_POLICY_FIELDS: [&str; 7] = [
-    "ResourceType",
-    "CreateInterval",
-    "RetainInterval",
-    "CopyTags",
-    "CrossRegionCopyTargets",
-    "ExtendDeletion",
-    "Exclusions",
-];
-
-pub(super) const DEFAULT_POLICIES_NOT_RUN: &str = "default policies are not run by this version \
-     of Stillpoint; write a custom policy, or keep this one in DLM";
-
 /// Reads the details; the fields of the Policy object around them are left for the caller.
 pub(super) fn read(details: &Object<'_>, report: &mut Report) -> Option<Policy> {
-    if !is_custom_snapshot_policy(details, report) {
-        // The other kinds have other fields; what else is said about this one would mislead.
-        return None;
+    match kind(details, report) {
+        Kind::Custom => {}
+        Kind::Default => return default_policy::read(details, report),
+        // It has other fields; what else is said about this one would mislead.
+        Kind::NotRun => return None,
     }
     read_targets(details, report);
-    for name in DEFAULT_POLICY_FIELDS {
+    for name in default_policy::FIELDS {
         details.absent(report, name, "only default policies (PolicyLanguage SIMPLIFIED) have it");
     }
     for name in ["EventSource", "Actions"] {
@@ -91,40 +79,55 @@ pub(super) fn read(details: &Object<'_>, report: &mut Report) -> Option<Policy> 
     })
 }
 
-fn is_custom_snapshot_policy(details: &Object<'_>, report: &mut Report) -> bool {
-    let mut custom = true;
-    let mut refuse = |report: &mut Report, name: &str, value: &str, allowed: &str| {
-        let Some(field) = details.get(name) else { return };
-        if matches!(field.json, Json::Text(text) if text == value) {
-            field.refuse(report, allowed);
-            custom = false;
-        }
+enum Kind {
+    Custom,
+    Default,
+    NotRun,
+}
+
+fn kind(details: &Object<'_>, report: &mut Report) -> Kind {
+    let is = |name: &str, value: &str| {
+        details
+            .get(name)
+            .is_some_and(|field| matches!(field.json, Json::Text(text) if text == value))
     };
-    refuse(
-        report,
-        "PolicyType",
-        "IMAGE_MANAGEMENT",
-        "EBS_SNAPSHOT_MANAGEMENT (AMI policies are not run by this version of Stillpoint; take \
-         snapshots of the instances instead, or keep this one in DLM)",
-    );
-    refuse(
-        report,
-        "PolicyType",
-        "EVENT_BASED_POLICY",
-        "EBS_SNAPSHOT_MANAGEMENT (event-based policies are not run by this version of Stillpoint; \
-         keep this one in DLM)",
-    );
-    let allowed = format!("STANDARD ({DEFAULT_POLICIES_NOT_RUN})");
-    refuse(report, "PolicyLanguage", "SIMPLIFIED", &allowed);
-    if custom {
-        if let Some(field) = details.get("PolicyType") {
-            field.one_of(report, &[("EBS_SNAPSHOT_MANAGEMENT", ())]);
-        }
-        if let Some(field) = details.get("PolicyLanguage") {
-            field.one_of(report, &[("STANDARD", ())]);
-        }
+    let not_run = [
+        (
+            "EVENT_BASED_POLICY",
+            "EBS_SNAPSHOT_MANAGEMENT (DLM goes on copying what others share with you; copies of \
+             your own sets are CrossRegionCopyRules of a schedule)",
+        ),
+        (
+            "IMAGE_MANAGEMENT",
+            "EBS_SNAPSHOT_MANAGEMENT with ResourceTypes [\"INSTANCE\"] (no AMIs are registered \
+             here; a snapshot set of the same instance is restored to an instance without one)",
+        ),
+    ];
+    if is("PolicyType", not_run[0].0) {
+        refuse(details, report, not_run[0].1);
+        return Kind::NotRun;
     }
-    custom
+    // DLM's default policy for instances is a policy for AMIs.
+    if is("PolicyLanguage", "SIMPLIFIED") {
+        return Kind::Default;
+    }
+    if is("PolicyType", not_run[1].0) {
+        refuse(details, report, not_run[1].1);
+        return Kind::NotRun;
+    }
+    if let Some(field) = details.get("PolicyType") {
+        field.one_of(report, &[("EBS_SNAPSHOT_MANAGEMENT", ())]);
+    }
+    if let Some(field) = details.get("PolicyLanguage") {
+        field.one_of(report, &[("STANDARD", ()), ("SIMPLIFIED", ())]);
+    }
+    Kind::Custom
+}
+
+fn refuse(details: &Object<'_>, report: &mut Report, instead: &str) {
+    if let Some(field) = details.get("PolicyType") {
+        field.refuse(report, instead);
+    }
 }
 
 fn read_targets(details: &Object<'_>, report: &mut Report) {
@@ -133,8 +136,9 @@ fn read_targets(details: &Object<'_>, report: &mut Report) {
             if entry.one_of(report, &[("INSTANCE", true), ("VOLUME", false)]) == Some(false) {
                 entry.refuse(
                     report,
-                    "INSTANCE (volume targets are not run by this version of Stillpoint; target \
-                     the instances the volumes are attached to, or keep this policy in DLM)",
+                    "INSTANCE (nothing is made of single volumes here; tag the instances that the \
+                     volumes are attached to, and narrow the sets with ExcludeBootVolume and \
+                     ExcludeDataVolumeTags; DLM goes on with volumes that are not attached)",
                 );
             }
         }
@@ -145,8 +149,8 @@ fn read_targets(details: &Object<'_>, report: &mut Report) {
             if entry.one_of(report, &places) == Some(false) {
                 entry.refuse(
                     report,
-                    "CLOUD (Outposts and Local Zones are not run by this version of Stillpoint; \
-                     keep this policy in DLM)",
+                    "CLOUD (sets are made in the Region only; leave resources on Outposts and in \
+                     Local Zones to DLM)",
                 );
             }
         }

@@ -6,6 +6,7 @@
 
 mod after;
 mod create_rule;
+mod default_policy;
 mod details;
 mod retain;
 mod schedule;
@@ -119,6 +120,9 @@ fn with_extension(fields: &[&'static str]) -> Vec<&'static str> {
 
 fn with_settings(policy: Policy, read: settings::Read, report: &mut Report) -> Option<Policy> {
     let scripts = script_settings::assign(&read.scripts, &policy.schedules, report);
+    if read.settings.retention.require_application_consistency {
+        settings::check_provable(&policy, report);
+    }
     Some(Policy { settings: Settings { scripts, ..read.settings }, ..policy })
 }
 
@@ -155,14 +159,16 @@ fn read_policy(policy_id: &str, policy: &Object<'_>, report: &mut Report) -> Opt
             tag.text(report);
         }
     }
-    if let Some(field) = policy.get("DefaultPolicy")
-        && field.boolean(report) == Some(true)
-    {
-        field.refuse(report, format!("false ({})", details::DEFAULT_POLICIES_NOT_RUN));
-    }
+    let is_default = policy.get("DefaultPolicy");
+    let is_default = is_default.and_then(|field| Some((field.boolean(report)?, field)));
     let details = policy.need(report, "PolicyDetails", "an object")?;
     let details = details.object(report, &details::FIELDS)?;
     let details = details::read(&details, report)?;
+    if let Some((said, field)) = is_default
+        && said != details.default_policy.is_some()
+    {
+        field.refuse(report, "what PolicyDetails.PolicyLanguage says: true with SIMPLIFIED only");
+    }
     Some(Policy {
         id: policy_id.into(),
         state: state.unwrap_or(State::Enabled),

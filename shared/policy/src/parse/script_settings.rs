@@ -23,6 +23,8 @@ const MAX_PARAMETERS: usize = 50;
 const MAX_PARAMETER_VALUES: usize = 50;
 /// DLM's own two, and those that documents of ours get from the run.
 const TAKEN_PARAMETERS: [&str; 5] = ["executionId", "command", "timeout", "volumes", "deadline"];
+/// Documents whose name begins like this take a deadline.
+const OUR_DOCUMENTS: &str = "Stillpoint-";
 const MAX_EXCLUDE_DATA_VOLUME_TAGS: usize = 50;
 
 /// One entry, before it is known which schedule it is for.
@@ -153,6 +155,13 @@ fn check_fit(entry: &Entry, schedule: &Schedule, report: &mut Report) {
     if let Some(timeout) = entry.settings.timeout_secs.filter(|timeout| *timeout > longest) {
         let allowed = format!("at most {longest} with MaximumRetryCount {retries}");
         refuse("ExecutionTimeout", timeout.to_string(), allowed);
+    }
+    let name = script.document.rsplit('/').next().unwrap_or_default();
+    let ours = name.starts_with(OUR_DOCUMENTS);
+    if script.handler != Handler::Vss && !ours && entry.settings.deadline_secs.is_some() {
+        let found = format!("it for {name} of schedule {}", schedule.name);
+        let allowed = "it for documents of Stillpoint; another may take it in DocumentParameters";
+        refuse("Deadline", found, allowed.into());
     }
     let vss = script.handler == Handler::Vss;
     if !vss && !entry.settings.vss_exclude_data_volume_tags.is_empty() {

@@ -9,6 +9,7 @@ use jiff::civil::{DateTime, Time, Weekday};
 use jiff::tz::TimeZone;
 
 use super::script_settings;
+use crate::policy::{Handler, Policy, Schedule};
 use crate::reader::{At, Object};
 use crate::report::Report;
 use crate::settings::{Blackout, RetentionSettings, START_WITHIN_MINUTES, Settings};
@@ -74,6 +75,24 @@ pub(super) fn read(around: &Object<'_>, report: &mut Report) -> Read {
             scripts: BTreeMap::new(),
         },
         scripts: scripts.map(|field| script_settings::read(&field, report)).unwrap_or_default(),
+    }
+}
+
+/// Only a pre-script and a post-script around CreateSnapshots, or VSS, can prove anything.
+pub(super) fn check_provable(policy: &Policy, report: &mut Report) {
+    let provable = |schedule: &&Schedule| {
+        schedule
+            .script
+            .as_ref()
+            .is_some_and(|script| script.handler == Handler::Vss || (script.pre && script.post))
+    };
+    for schedule in policy.schedules.iter().filter(|schedule| !provable(schedule)) {
+        let why = if schedule.script.is_some() { "only one stage" } else { "no Scripts" };
+        report.add(
+            format!("{NAME}.RequireApplicationConsistency"),
+            format!("true beside schedule {}, which has {why}", schedule.name),
+            "true where every schedule has a script with both stages, or AWS_VSS_BACKUP",
+        );
     }
 }
 

@@ -25,6 +25,13 @@ pub struct Instance {
     /// EBS volumes only.
     pub volumes: Vec<Attached>,
     pub managed: Managed,
+    /// When it was launched, in ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launched_ms: Option<u64>,
+    /// For default policies: since when each of its volumes has a snapshot, by whatever means, in
+    /// ms since the epoch; nothing where a volume has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backed_up_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

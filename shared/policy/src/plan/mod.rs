@@ -13,12 +13,13 @@ mod volumes;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::cron::next_firings;
+use crate::coincide::{SetRules, set_rules};
+use crate::firings::NextFiring;
 use crate::json::quoted;
-use crate::policy::{CreateRule, Policy, Schedule};
+use crate::policy::{CreateRule, Policy};
 use crate::report::FieldError;
 
 pub use inventory::{Attached, Instance, Inventory, Managed, Platform};
@@ -49,14 +50,22 @@ pub struct Firing {
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     pub policy_id: String,
+    /// The schedule whose run it is: of those that fire at this time, the one that keeps the set.
     pub schedule_name: String,
+    /// All that fire at this time, in the order of the policy.
+    pub schedule_names: Vec<String>,
     pub nominal: String,
+    /// The end of the start window, or the begin of a blackout window in it; ms since the epoch.
+    pub start_before_ms: u64,
+    /// A set that is not proven to be application-consistent is a failed run.
+    pub require_application_consistency: bool,
     /// False for a policy that is DISABLED or in ERROR; then there are no runs.
     pub enabled: bool,
     pub runs: Vec<PlannedRun>,
     pub left_out: Vec<LeftOutInstance>,
     pub warnings: Vec<String>,
-    pub next_firings: Vec<String>,
+    /// Of the whole policy.
+    pub next_firings: Vec<NextFiring>,
     /// Requests the runs will make when nothing is retried, by `service:Operation`.
     pub api_calls: BTreeMap<String, usize>,
 }
@@ -70,8 +79,16 @@ pub struct LeftOutInstance {
 
 /// Plans one firing. Refused when it names a schedule that the policy does not have, or when its
 /// nominal time is none.
+///
+/// Whichever of the schedules that fire at one time is named, the plan is the same, down to the
+/// name that the run id is made from: duplicate firings ask for the same runs.
 pub fn plan(policy: &Policy, firing: &Firing, inventory: &Inventory) -> Result<Plan, FieldError> {
-    let schedule = policy.schedule(firing.schedule.as_deref()).ok_or_else(|| {
+    let named = policy.schedule(firing.schedule.as_deref());
+    let nominal = Nominal::of(firing)?;
+    let rules = named.and_then(|schedule| {
+        set_rules(policy, &schedule.name, (!nominal.on_demand).then_some(nominal.time))
+    });
+    let rules = rules.ok_or_else(|| {
         let names: Vec<&str> =
             policy.schedules.iter().map(|schedule| schedule.name.as_str()).collect();
         FieldError::new(
@@ -80,12 +97,19 @@ pub fn plan(policy: &Policy, firing: &Firing, inventory: &Inventory) -> Result<P
             format!("one of the policy's schedules: {}", names.join(", ")),
         )
     })?;
-    let nominal = Nominal::of(firing)?;
-    let mut warnings = schedule_warnings(policy, schedule, &nominal);
-    let (targets, mut left_out) = targets::select(policy, firing, inventory, &mut warnings);
+    let mut warnings = warnings(policy, &rules, &nominal);
+    let (targets, mut left_out) =
+        targets::select(policy, firing, &nominal, inventory, &mut warnings);
+    let blackout = policy.settings.blackout_at(nominal.time).filter(|_| !nominal.on_demand);
     let mut runs = Vec::new();
     for instance in targets {
-        match run::plan_one(policy, schedule, nominal.time, instance, &mut warnings) {
+        let run = match blackout {
+            Some(window) => {
+                Err(format!("the firing is in a blackout window: {}", window.describe()))
+            }
+            None => run::plan_one(policy, &rules, nominal.time, instance, &mut warnings),
+        };
+        match run {
             Ok(run) => runs.push(run),
             Err(reason) => {
                 left_out.push(LeftOutInstance { instance_id: instance.id.clone(), reason });
@@ -93,22 +117,35 @@ pub fn plan(policy: &Policy, firing: &Firing, inventory: &Inventory) -> Result<P
         }
     }
     left_out.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
-    let next = if policy.enabled() {
-        next_firings(schedule, firing.fired_at, NEXT_FIRINGS_SHOWN)
+    let next_firings = if policy.enabled() {
+        policy.next_firings(firing.fired_at, NEXT_FIRINGS_SHOWN)
     } else {
         Vec::new()
     };
     Ok(Plan {
         policy_id: policy.id.clone(),
-        schedule_name: schedule.name.clone(),
+        schedule_name: rules.schedule_name,
+        schedule_names: rules.schedule_names,
+        start_before_ms: start_before_ms(policy, &nominal),
+        require_application_consistency: policy.settings.retention.require_application_consistency,
         nominal: nominal.key,
         enabled: policy.enabled(),
         api_calls: api_calls(&runs),
         runs,
         left_out,
         warnings,
-        next_firings: next.iter().map(Timestamp::to_string).collect(),
+        next_firings,
     })
+}
+
+/// A run that was not begun in its start window is not begun, and one that would begin in a
+/// blackout window is not either. On demand a person has decided.
+fn start_before_ms(policy: &Policy, nominal: &Nominal) -> u64 {
+    let minutes = i64::from(policy.settings.start_within_minutes);
+    let end = nominal.time + SignedDuration::from_mins(minutes);
+    let blackout = policy.settings.blackout_between(nominal.time, end);
+    let end = blackout.filter(|_| !nominal.on_demand).unwrap_or(end);
+    u64::try_from(end.as_millisecond()).unwrap_or(0)
 }
 
 #[derive(Debug)]
@@ -139,28 +176,53 @@ impl Nominal {
     }
 }
 
-fn schedule_warnings(policy: &Policy, schedule: &Schedule, nominal: &Nominal) -> Vec<String> {
+fn warnings(policy: &Policy, rules: &SetRules, nominal: &Nominal) -> Vec<String> {
     let mut warnings = Vec::new();
     if !policy.enabled() {
         let state = policy.state.name();
         let message = policy.status_message.as_deref().map(|text| format!(" ({text})"));
         let message = message.unwrap_or_default();
         warnings.push(format!("the policy's State is {state}{message}: it starts no runs"));
+        return warnings;
     }
-    if let CreateRule::Interval { time_given: false, .. } = &schedule.create_rule {
-        let expression = schedule.create_rule.cron().text();
-        warnings.push(format!("CreateRule.Times is not set: counted from 00:00 UTC, {expression}"));
+    if policy.default_policy.is_some() {
+        warnings.push(
+            "a default policy registers AMIs in DLM; here each instance gets the snapshot set of \
+             one, at 00:00"
+                .into(),
+        );
+    } else if let Some(schedule) = policy.schedule(Some(&rules.schedule_name))
+        && let CreateRule::Interval { time_given: false, cron, .. } = &schedule.create_rule
+    {
+        let expression = cron.text();
+        warnings.push(format!("CreateRule.Times is not set: counted from 00:00, {expression}"));
     }
-    if policy.enabled() && !nominal.on_demand {
-        for other in &policy.schedules {
-            if other != schedule && other.create_rule.cron().fires_at(nominal.time) {
+    if rules.schedule_names.len() > 1 {
+        warnings.push(format!(
+            "{} fire at the same time: one set, kept by {}, with the tags and rules of all",
+            rules.schedule_names.join(", "),
+            rules.schedule_name
+        ));
+        let scripts = rules.schedule_names.iter().filter_map(|name| {
+            let script = policy.schedule(Some(name))?.script.as_ref()?;
+            Some((name, &script.document))
+        });
+        if let (Some(chosen), Some(of)) = (&rules.script, &rules.script_schedule) {
+            for (name, document) in scripts.filter(|(_, document)| **document != chosen.document) {
                 warnings.push(format!(
-                    "schedule {} fires at the same time and makes a set of its own, where DLM \
-                     makes one for both",
-                    other.name
+                    "one set has one script: {} of {of}, and not {document} of {name}",
+                    chosen.document
                 ));
             }
         }
+    }
+    if nominal.on_demand
+        && let Some(window) = policy.settings.blackout_at(nominal.time)
+    {
+        warnings.push(format!(
+            "it is a blackout window now: {}; a run on demand begins all the same",
+            window.describe()
+        ));
     }
     warnings
 }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Instance, script, snapshot_tags, volumes};
-use crate::policy::{Policy, Schedule};
+use crate::coincide::SetRules;
+use crate::policy::{Handler, Policy};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,6 +46,10 @@ pub struct LeftOutVolume {
 #[serde(rename_all = "camelCase")]
 pub struct PlannedScript {
     pub document: String,
+    pub handler: Handler,
+    /// What the document is sent beside the parameters of every pre/post script.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Vec<String>>,
     pub pre: bool,
     pub post: bool,
     pub timeout_secs: u32,
@@ -64,7 +69,7 @@ enum Readiness {
 
 pub(super) fn plan_one(
     policy: &Policy,
-    schedule: &Schedule,
+    rules: &SetRules,
     time: Timestamp,
     instance: &Instance,
     warnings: &mut Vec<String>,
@@ -73,7 +78,7 @@ pub(super) fn plan_one(
         return Err(format!("the policy's State is {}", policy.state.name()));
     }
     let running = matches!(readiness(&instance.state)?, Readiness::Running);
-    let (planned, left_out_volumes) = volumes::choose(policy, instance)?;
+    let (planned, left_out_volumes) = volumes::choose(policy, rules, instance)?;
     if policy.exclude_boot_volume
         && !instance.volumes.iter().any(|volume| volumes::is_boot(instance, volume))
     {
@@ -83,14 +88,14 @@ pub(super) fn plan_one(
             instance.id, instance.root_device
         ));
     }
-    let tags = snapshot_tags::choose(schedule, time, instance, &planned, warnings);
+    let tags = snapshot_tags::choose(rules, time, instance, &planned, warnings);
     Ok(PlannedRun {
         instance_id: instance.id.clone(),
         exclude_boot_volume: policy.exclude_boot_volume,
         exclude_data_volume_ids: volumes::data_volume_ids(instance, &left_out_volumes),
         volumes: planned,
         left_out_volumes,
-        script: script::choose(schedule, instance, running, warnings),
+        script: script::choose(policy, rules, instance, running, warnings),
         copy_tags: tags.copy,
         tags: tags.own,
     })

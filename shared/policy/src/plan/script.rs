@@ -2,15 +2,27 @@
 
 use super::run::PlannedScript;
 use super::{Instance, Managed, Platform};
-use crate::policy::Schedule;
+use crate::coincide::SetRules;
+use crate::policy::Policy;
+
+/// The agent's option of that name, which documents of ours have as a parameter.
+const DEADLINE: &str = "deadline";
 
 pub(super) fn choose(
-    schedule: &Schedule,
+    policy: &Policy,
+    rules: &SetRules,
     instance: &Instance,
     running: bool,
     warnings: &mut Vec<String>,
 ) -> Option<PlannedScript> {
-    let script = schedule.script.as_ref()?;
+    let script = rules.script.as_ref()?;
+    let settings =
+        rules.script_schedule.as_ref().and_then(|name| policy.settings.scripts.get(name));
+    let mut parameters = settings.map(|settings| settings.parameters.clone()).unwrap_or_default();
+    if let Some(deadline) = settings.and_then(|settings| settings.deadline_secs) {
+        parameters.insert(DEADLINE.into(), vec![format!("{deadline}s")]);
+    }
+    let timeout_secs = settings.and_then(|settings| settings.timeout_secs);
     let skip = why_skipped(instance, running);
     if skip.is_none() && instance.platform == Platform::Windows {
         // A step whose precondition does not match is skipped, and the command is a success.
@@ -22,11 +34,14 @@ pub(super) fn choose(
     }
     Some(PlannedScript {
         document: script.document.clone(),
+        handler: script.handler,
+        parameters,
         pre: script.pre,
         post: script.post,
-        timeout_secs: script.timeout_secs,
+        timeout_secs: timeout_secs.unwrap_or(script.timeout_secs),
         retries: script.retries,
-        fallback: script.fallback,
+        // A crash-consistent set is not what a policy asks for that requires more.
+        fallback: script.fallback && !policy.settings.retention.require_application_consistency,
         skip,
     })
 }

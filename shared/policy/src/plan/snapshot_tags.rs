@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use super::Instance;
 use super::run::PlannedVolume;
-use crate::policy::{Schedule, Variable};
+use crate::coincide::SetRules;
+use crate::policy::Variable;
 
 /// EC2's limit for one resource; `aws:` tags do not count.
 const MAX_TAGS: usize = 50;
@@ -24,7 +25,7 @@ pub(super) struct SnapshotTags {
 }
 
 pub(super) fn choose(
-    schedule: &Schedule,
+    rules: &SetRules,
     time: Timestamp,
     instance: &Instance,
     planned: &[PlannedVolume],
@@ -32,8 +33,8 @@ pub(super) fn choose(
 ) -> SnapshotTags {
     let mut own: BTreeMap<String, String> = BTreeMap::new();
     let mut dropped = Vec::new();
-    let added = schedule.tags_to_add.iter().map(|tag| (&tag.key, tag.value.clone()));
-    let variable = schedule.variable_tags.iter().map(|tag| {
+    let added = rules.tags_to_add.iter().map(|tag| (&tag.key, tag.value.clone()));
+    let variable = rules.variable_tags.iter().map(|tag| {
         let value = match tag.variable {
             Variable::InstanceId => instance.id.clone(),
             Variable::Timestamp => time.to_string(),
@@ -54,7 +55,7 @@ pub(super) fn choose(
             dropped.join(", ")
         ));
     }
-    let copy = schedule.copy_tags && has_room(instance, planned, own.len(), warnings);
+    let copy = rules.copy_tags && has_room(instance, planned, own.len(), warnings);
     SnapshotTags { own, copy }
 }
 

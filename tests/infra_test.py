@@ -42,6 +42,8 @@ CALLS = {
         "ec2:DescribeSnapshots",
         "ssm:SendCommand",
         "ssm:GetCommandInvocation",
+        "ssm:ListCommands",
+        "ssm:ListCommandInvocations",
         "ssm:CancelCommand",
         "events:PutEvents",
         "dynamodb:GetItem",
@@ -219,8 +221,10 @@ def test_resources_stay_in_this_account_and_region() -> None:
                     continue
                 assert arn.startswith("arn:${AWS::Partition}:"), arn
                 assert ":${AWS::Region}:" in arn, arn
-                # Snapshot ARNs carry no account; a document may be shared from another one.
-                if "::snapshot/" not in arn and statement["Sid"] != "SendDocumentsMarkedForDlm":
+                # Snapshot ARNs carry no account, nor do documents of AWS; a document may be shared
+                # from another account.
+                foreign = {"SendDocumentsMarkedForDlm", "SendDocumentsOfAws"}
+                if "::snapshot/" not in arn and statement["Sid"] not in foreign:
                     assert ":${AWS::AccountId}:" in arn, arn
 
 
@@ -249,6 +253,13 @@ def test_tags_are_written_only_where_and_as_promised() -> None:
             "StringLike": {"aws:ResourceTag/stillpoint:run-id": "?*"},
             "ForAllValues:StringLike": {"aws:TagKeys": "stillpoint:*"},
         },
+        "AdoptSnapshotsOfVss": {
+            "StringLike": {"aws:RequestTag/stillpoint:run-id": "?*"},
+            "Null": {
+                "aws:ResourceTag/aws:dlm:lifecycle-policy-id": "true",
+                "aws:ResourceTag/aws:backup:source-resource": "true",
+            },
+        },
         "TagInstancesWithOutcome": named
         | {
             "ForAllValues:StringEquals": {
@@ -267,7 +278,18 @@ def test_commands_go_only_to_marked_documents_and_willing_instances() -> None:
         for s in statements(ROLES["RunnerRole"])
         if "ssm:SendCommand" in as_list(s["Action"])
     }
-    assert set(sending) == {"SendOwnDocuments", "SendDocumentsMarkedForDlm", "SendToInstances"}
+    assert set(sending) == {
+        "SendOwnDocuments",
+        "SendDocumentsMarkedForDlm",
+        "SendDocumentsOfAws",
+        "SendToInstances",
+    }
+    of_aws = [arn["Fn::Sub"] for arn in sending["SendDocumentsOfAws"]["Resource"]]
+    assert [arn.rsplit(":", 1)[1] for arn in of_aws] == [
+        "document/AWSEC2-CreateVssSnapshot",
+        "document/AWSEC2-VssInstallAndSnapshot",
+        "document/AWSSystemsManagerSAP-CreateDLMSnapshotForSAPHANA",
+    ]
     own = sending["SendOwnDocuments"]["Resource"]["Fn::Sub"].rsplit("/", 1)[1]
     for document in DOCUMENTS.values():
         assert fnmatchcase(document["Name"], own)

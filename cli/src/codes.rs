@@ -47,7 +47,8 @@ fn with_ids(line: &str, run: &Run) -> String {
 /// The command that one would ask about.
 fn failed_stage(run: &Run) -> Option<&StageReport> {
     let pre_failed = run.pre.as_ref().filter(|pre| pre.result != StageResult::Ok);
-    pre_failed.or(run.post.as_ref()).or(run.pre.as_ref())
+    let vss = run.vss.as_ref().and_then(|vss| vss.report.as_ref());
+    vss.or(pre_failed).or(run.post.as_ref()).or(run.pre.as_ref())
 }
 
 /// Markdown's bold words, bold.

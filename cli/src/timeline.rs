@@ -36,6 +36,8 @@ pub(crate) fn render(run: &Run, now_ms: u64, out: &Out) -> String {
 fn bars(run: &Run) -> Vec<Bar> {
     let mut bars = vec![];
     bars.extend(run.pre.as_ref().map(|report| stage("pre-script", report)));
+    let vss = run.vss.as_ref().and_then(|vss| vss.report.as_ref());
+    bars.extend(vss.map(|report| stage("VSS document", report)));
     bars.extend(run.create.as_ref().map(|call| Bar {
         what: "CreateSnapshots",
         started_ms: call.started_ms,

@@ -26,6 +26,7 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::New => "requested",
         Phase::PreScript => "pre-script",
+        Phase::Vss => "VSS document",
         Phase::Snapshot => "creating the set",
         Phase::PostScript => "post-script",
         Phase::Settle => "looking for the set",

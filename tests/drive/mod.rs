@@ -1,6 +1,8 @@
 //! The loop around a run, with a driver that dies or an answer that fails at every
 //! single call, held against what really happened.
 
+mod instance;
+mod vss;
 mod world;
 
 use std::pin::pin;
@@ -8,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use stillpoint_drive::outside::{Fault, FaultKind};
 use stillpoint_drive::{Advance, DriveError, Limits, advance};
-use stillpoint_run::{Consistency, Order, Outcome, Phase, Run, Script, Volume};
+use stillpoint_run::{Consistency, Handler, Order, Outcome, Phase, Run, Script, Volume};
 use world::{Document, Trouble, World};
 
 const INVOCATION_MS: u64 = 900_000;
@@ -37,6 +39,8 @@ fn order(retries: u32, fallback: bool) -> Order {
         tags: std::collections::BTreeMap::default(),
         script: Some(Script {
             document: "Stillpoint-Filesystem".to_owned(),
+            handler: Handler::PrePost,
+            parameters: std::collections::BTreeMap::default(),
             pre: true,
             post: true,
             timeout_secs: 10,
@@ -44,6 +48,7 @@ fn order(retries: u32, fallback: bool) -> Order {
             fallback,
             skip: None,
         }),
+        require_application: false,
     }
 }
 
@@ -98,7 +103,12 @@ fn assert_promises(world: &World, run: &Run, what: &str) {
     let verdict = run.verdict.as_ref().unwrap();
     if verdict.consistency == Some(Consistency::Application) {
         let held = state.sets[0].1.as_ref();
-        assert!(held.is_some(), "{what}: I2, application without a hold");
+        let marked = |one: &stillpoint_run::SnapshotTaken| {
+            let tags = &state.tags[&one.snapshot_id];
+            tags.get("AppConsistent").is_some_and(|value| value == "True")
+        };
+        let by_vss = state.sets[0].0.snapshots.iter().all(marked);
+        assert!(held.is_some() || by_vss, "{what}: I2, application without a hold");
     }
     assert_eq!(verdict.consistency.is_some(), state.sets.len() == 1, "{what}");
     for call in &state.in_window {
@@ -154,6 +164,8 @@ fn every_call_failing_in_every_way_keeps_the_promises() {
         Document::AutoThaws,
         Document::PostFails,
         Document::Garbage,
+        Document::Silent,
+        Document::Skipped,
     ];
     let troubles = [
         Trouble::DieBefore,
@@ -263,8 +275,9 @@ fn our_documents_are_told_the_time_and_the_volumes_and_others_only_what_dlm_send
         let sent = &world.state.lock().unwrap().sent;
         assert_eq!(sent.len(), 2);
         for parameters in sent {
-            assert_eq!(parameters.get("timeout").map(String::as_str), ours.then_some("10s"));
-            assert_eq!(parameters.get("volumes").map(String::as_str), ours.then_some("vol-b"));
+            let value = |name: &str| parameters.get(name).map(|all| all.join(" "));
+            assert_eq!(value("timeout").as_deref(), ours.then_some("10s"));
+            assert_eq!(value("volumes").as_deref(), ours.then_some("vol-b"));
         }
     }
 }
@@ -280,8 +293,12 @@ fn every_status_of_a_command_means_one_thing() {
         ("Success", "Success", Succeeded),
         ("Failed", "Failed", Failed),
         ("TimedOut", "DeliveryTimedOut", GivenUp),
-        ("TimedOut", "Execution Timed Out", GivenUp),
-        ("Cancelled", "Cancelled", GivenUp),
+        ("TimedOut", "Delivery Timed Out", GivenUp),
+        ("TimedOut", "ExecutionTimedOut", OutOfTime),
+        ("TimedOut", "Execution Timed Out", OutOfTime),
+        ("TimedOut", "", GivenUp),
+        ("Cancelled", "Cancelled", Cancelled),
+        ("Cancelled", "", Cancelled),
         ("Cancelled", "Terminated", GivenUp),
         ("Failed", "Terminated", GivenUp),
         ("Failed", "Undeliverable", NeverRan),
@@ -321,4 +338,23 @@ fn twins_in_one_batch_at_the_same_millisecond_make_one_set() {
     assert_promises(&world, &run, "twins");
     let calls = &world.state.lock().unwrap().calls;
     assert_eq!(calls[..8], ["load", "turn", "load", "save", "turn", "save", "load", "send"]);
+}
+
+#[test]
+fn a_silent_document_is_claimed_and_one_that_was_skipped_is_not() {
+    for (document, consistency, code) in [
+        (Document::Silent, Consistency::Claimed, "SP3008"),
+        (Document::Skipped, Consistency::Crash, "SP3021"),
+    ] {
+        let world = World::new(document);
+        let run = deliver(&world, &order(0, true));
+        assert_promises(&world, &run, "silent");
+        let verdict = run.verdict.unwrap();
+        assert_eq!(verdict.consistency, Some(consistency), "{document:?}");
+        assert_eq!(verdict.cause.unwrap().code.as_str(), code, "{document:?}");
+        // The steps are asked for when nothing is held any more.
+        let calls = &world.state.lock().unwrap().calls;
+        let at = |name: &str| calls.iter().rposition(|call| *call == name).unwrap();
+        assert!(at("steps") > at("create"), "{calls:?}");
+    }
 }

@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use stillpoint_drive::outside::{
-    Bus, Clock, CommandState, Commands, Fault, FaultKind, Lease, Ledger, Progress, Recorded,
+    Begun, Bus, Clock, CommandState, Commands, Fault, FaultKind, Lease, Ledger, Progress, Recorded,
     SaveFault, SendCommand, Snapshots,
 };
 use stillpoint_run::{Order, Run, SnapshotSet, SnapshotTaken};
+use stillpoint_wire::vss::app_consistent;
+
+use super::instance::{Command, Vss};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
@@ -33,6 +36,11 @@ pub(crate) enum Document {
     AutoThaws,
     PostFails,
     Garbage,
+    /// Both stages end with success and print nothing, since they were skipped.
+    Skipped,
+    /// Both stages end with success and print nothing.
+    Silent,
+    Vss(Vss),
 }
 
 #[derive(Default)]
@@ -42,7 +50,7 @@ pub(crate) struct State {
     pub(crate) held: Option<String>,
     held_since_ms: u64,
     auto_thawed: Vec<String>,
-    pub(crate) sent: Vec<BTreeMap<String, String>>,
+    pub(crate) sent: Vec<BTreeMap<String, Vec<String>>>,
     pub(crate) pre_ran: Vec<String>,
     pub(crate) post_ran: Vec<String>,
     /// Each set with the execution id that was held around its creation, if one was.
@@ -53,6 +61,8 @@ pub(crate) struct State {
     /// The calls that were made between a freeze and its post-script.
     pub(crate) in_window: Vec<&'static str>,
     commands: BTreeMap<String, CommandState>,
+    pub(crate) vss: Vec<Command>,
+    described: BTreeMap<String, String>,
     released: Vec<String>,
 }
 
@@ -99,6 +109,7 @@ impl World {
         let trouble = {
             let mut state = self.state.lock().unwrap();
             state.auto_thaw();
+            state.go_on(self.document);
             state.calls.push(name);
             if state.held.as_ref().is_some_and(|held| !state.post_ran.contains(held)) {
                 state.in_window.push(name);
@@ -122,6 +133,23 @@ impl World {
 }
 
 impl State {
+    /// The VSS documents that run on the instance.
+    pub(crate) fn go_on(&mut self, document: Document) {
+        let Document::Vss(vss) = document else { return };
+        for command in &mut self.vss {
+            let had = command.made.is_some();
+            command.go_on(vss, self.now_ms, &mut self.tags, &mut self.described);
+            if let Some(set) = command.made.as_ref().filter(|_| !had) {
+                self.sets.push((set.clone(), None));
+            }
+        }
+    }
+
+    fn as_ec2_shows(&self, one: &SnapshotTaken) -> SnapshotTaken {
+        let app_consistent = app_consistent(&self.tags[&one.snapshot_id]);
+        SnapshotTaken { app_consistent, ..one.clone() }
+    }
+
     /// The agent's own deadline, which nobody has to be alive for.
     fn auto_thaw(&mut self) {
         if self.now_ms.saturating_sub(self.held_since_ms) >= DEADLINE_MS {
@@ -184,6 +212,7 @@ impl World {
                     state.held_since_ms = state.now_ms;
                     match document {
                         Document::NoReceipts => (0, "INFO done".to_owned()),
+                        Document::Silent | Document::Skipped => (0, String::new()),
                         Document::Garbage => (0, "{\"stillpoint\":1,\"half".to_owned()),
                         _ => (0, receipt(stage, id, 0, "held", true)),
                     }
@@ -201,6 +230,7 @@ impl World {
                     state.released.push(id.to_owned());
                     match document {
                         Document::NoReceipts | Document::Garbage => (0, "INFO done".to_owned()),
+                        Document::Silent | Document::Skipped => (0, String::new()),
                         _ => (0, receipt(stage, id, 0, "released", true)),
                     }
                 } else if state.auto_thawed.iter().any(|thawed| thawed == id) {
@@ -230,8 +260,13 @@ impl Commands for World {
                 return Err(fault(FaultKind::Refused, "InvalidInstanceId"));
             }
             state.sent.push(command.parameters.clone());
+            if let Document::Vss(_) = self.document {
+                let command_id = format!("command-{}", state.vss.len());
+                state.vss.push(Command::new(command_id.clone(), command, state.now_ms));
+                return Ok(command_id);
+            }
             let (stage, id) = (&command.parameters["command"], &command.parameters["executionId"]);
-            let end = self.execute(state, stage, id);
+            let end = self.execute(state, &stage[0], &id[0]);
             let command_id = format!("command-{}", state.commands.len());
             state.commands.insert(command_id.clone(), end);
             Ok(command_id)
@@ -239,12 +274,45 @@ impl Commands for World {
         .await
     }
 
-    async fn state(&self, command_id: &str, _: &str) -> Result<CommandState, Fault> {
-        self.call("state", |state| Ok(state.commands[command_id].clone())).await
+    async fn state(
+        &self,
+        command_id: &str,
+        _: &str,
+        _: Option<&str>,
+    ) -> Result<CommandState, Fault> {
+        self.call("state", |state| {
+            if let Document::Vss(vss) = self.document {
+                let command = state.vss.iter().find(|one| one.id == command_id).unwrap();
+                return Ok(command.state(vss, state.now_ms));
+            }
+            Ok(state.commands[command_id].clone())
+        })
+        .await
     }
 
-    async fn cancel(&self, _: &str, _: &str) -> Result<(), Fault> {
-        self.call("cancel", |_| Ok(())).await
+    async fn step_outputs(&self, _: &str, _: &str) -> Result<Vec<String>, Fault> {
+        let skipped = self.document == Document::Skipped;
+        let words = "Step execution skipped due to unsatisfied preconditions: 'x'. Step name: a";
+        self.call("steps", |_| Ok(vec![if skipped { words } else { "" }.to_owned()])).await
+    }
+
+    async fn find_command(&self, sought: &SendCommand, _: u64) -> Result<Option<String>, Fault> {
+        self.call("find_command", |state| {
+            let found = state.vss.iter().find(|one| one.comment == sought.comment);
+            Ok(found.map(|one| one.id.clone()))
+        })
+        .await
+    }
+
+    async fn cancel(&self, command_id: &str, _: &str) -> Result<(), Fault> {
+        self.call("cancel", |state| {
+            let now_ms = state.now_ms;
+            for command in state.vss.iter_mut().filter(|one| one.id == command_id) {
+                command.cancel(now_ms);
+            }
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -262,6 +330,7 @@ impl Snapshots for World {
             let taken = order.volumes.iter().map(|volume| SnapshotTaken {
                 snapshot_id: format!("snap-{set}-{}", volume.volume_id),
                 volume_id: volume.volume_id.clone(),
+                app_consistent: None,
             });
             let made = SnapshotSet { snapshots: taken.collect(), adopted: false };
             for snapshot in &made.snapshots {
@@ -276,12 +345,28 @@ impl Snapshots for World {
 
     async fn find(&self, run_id: &str) -> Result<Option<SnapshotSet>, Fault> {
         self.call("find", |state| {
-            let tagged = |set: &SnapshotSet| {
-                let tags = &state.tags[&set.snapshots[0].snapshot_id];
-                tags["stillpoint:run-id"] == run_id
+            let tagged = |one: &&SnapshotTaken| {
+                let tags = &state.tags[&one.snapshot_id];
+                tags.get("stillpoint:run-id").is_some_and(|id| id == run_id)
             };
-            let found = state.sets.iter().find(|(set, _)| tagged(set));
-            Ok(found.map(|(set, _)| SnapshotSet { adopted: true, ..set.clone() }))
+            let all = state.sets.iter().flat_map(|(set, _)| &set.snapshots).filter(tagged);
+            let snapshots: Vec<_> = all.map(|one| state.as_ec2_shows(one)).collect();
+            Ok((!snapshots.is_empty()).then_some(SnapshotSet { snapshots, adopted: true }))
+        })
+        .await
+    }
+
+    async fn begun_since(&self, volume_ids: &[String], _: u64) -> Result<Vec<Begun>, Fault> {
+        self.call("begun_since", |state| {
+            let all = state.sets.iter().flat_map(|(set, _)| &set.snapshots);
+            let of = all.filter(|one| volume_ids.contains(&one.volume_id));
+            let begun = of.map(|one| Begun {
+                taken: state.as_ec2_shows(one),
+                at_ms: state.now_ms,
+                description: state.described.get(&one.snapshot_id).cloned().unwrap_or_default(),
+                tagged: !state.tags[&one.snapshot_id].is_empty(),
+            });
+            Ok(begun.collect())
         })
         .await
     }

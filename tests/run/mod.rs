@@ -2,12 +2,14 @@
 //! with answers that do not belong to it.
 
 mod truth_table;
+mod vss_table;
 
 use std::collections::BTreeMap;
 
 use stillpoint_run::{
-    Cause, Code, CommandEnd, CreateCall, Fact, Order, Owed, Proof, ProofState, Run, Script, Seen,
-    SnapshotSet, SnapshotTaken, StageReport, StageResult, Volume, apply, decide, owed,
+    Cause, Code, CommandEnd, CreateCall, Fact, Handler, Order, Owed, Proof, ProofState, Run,
+    Script, Seen, SnapshotSet, SnapshotTaken, StageReport, StageResult, Volume, apply, decide,
+    owed,
 };
 
 /// After every time that a test of the pure machine uses.
@@ -41,6 +43,8 @@ pub(crate) fn order() -> Order {
         tags: BTreeMap::new(),
         script: Some(Script {
             document: "document".to_owned(),
+            handler: Handler::PrePost,
+            parameters: BTreeMap::new(),
             pre: true,
             post: true,
             timeout_secs: 10,
@@ -48,6 +52,7 @@ pub(crate) fn order() -> Order {
             fallback: true,
             skip: None,
         }),
+        require_application: false,
     }
 }
 
@@ -61,6 +66,7 @@ pub(crate) fn set() -> SnapshotSet {
     let taken = |volume: &str| SnapshotTaken {
         snapshot_id: format!("snap-{volume}"),
         volume_id: volume.to_owned(),
+        app_consistent: None,
     };
     SnapshotSet {
         snapshots: vec![taken("vol-root"), taken("vol-data"), taken("vol-wal")],

@@ -81,6 +81,17 @@ fn ok_ok_without_receipts_is_claimed() {
 }
 
 #[test]
+fn steps_that_were_skipped_are_not_even_claimed() {
+    for (pre, post) in [(Proof::None, Proof::Skipped), (Proof::Skipped, Proof::Skipped)] {
+        check(
+            order(),
+            vec![ok(pre), created(), ok(post)],
+            (Outcome::CompletedWithIssues, CRASH, Some(Code::NothingRan)),
+        );
+    }
+}
+
+#[test]
 fn a_receipt_on_one_side_only_proves_nothing() {
     for (pre, post) in [(receipt(HELD), Proof::None), (Proof::None, receipt(RELEASED))] {
         check(
@@ -317,4 +328,16 @@ fn an_interrupted_attempt_is_released_and_its_set_adopted_as_crash() {
     check(order(), answers, (Outcome::CompletedWithIssues, CRASH, Some(Code::Interrupted)));
     let answers = vec![begin(), ok(receipt(RELEASED)), found(None), created()];
     check(order(), answers, (Outcome::CompletedWithIssues, CRASH, Some(Code::Interrupted)));
+}
+
+#[test]
+fn a_policy_that_requires_proof_fails_without_it() {
+    let mut strict = order();
+    strict.require_application = true;
+    let proven = vec![ok(receipt(HELD)), created(), ok(receipt(RELEASED))];
+    check(strict.clone(), proven, (Outcome::Completed, Some(Consistency::Application), None));
+    let claimed = vec![ok(Proof::None), created(), ok(Proof::None)];
+    let expected = (Outcome::Failed, Some(Consistency::Claimed), Some(Code::NoReceipt));
+    let run = check(strict, claimed, expected);
+    assert!(run.set.is_some(), "the set stays");
 }

@@ -173,11 +173,13 @@ fn every_row_of_the_semantics_is_a_test_and_every_test_a_row() {
         .filter(|line| line.starts_with("| "))
         .filter_map(|line| line.rsplit('`').nth(1).map(str::to_owned))
         .collect();
-    let tests: BTreeSet<String> = read("tests/run/truth_table.rs")
-        .split("#[test]\nfn ")
-        .skip(1)
-        .filter_map(|rest| rest.split('(').next().map(str::to_owned))
-        .collect();
+    let of = |path: &str| -> Vec<String> {
+        let text = read(path);
+        let names = text.split("#[test]\nfn ").skip(1);
+        names.filter_map(|rest| rest.split('(').next().map(str::to_owned)).collect()
+    };
+    let tables = ["tests/run/truth_table.rs", "tests/run/vss_table.rs"];
+    let tests: BTreeSet<String> = tables.into_iter().flat_map(of).collect();
     assert!(tests.len() > 15, "{tests:?}");
     assert_eq!(rows, tests);
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use stillpoint_aws::Cloud;
 use stillpoint_aws::outside::{Bus, Clock, Fault};
 use stillpoint_policy::{
-    Estimate, Firing, INLINE_POLICY_ID, NextFiring, Plan, PlannedRun, Policy, estimate, parse, plan,
+    Estimate, Firing, Handler, INLINE_POLICY_ID, NextFiring, Plan, PlannedRun, Policy, estimate,
+    parse, plan,
 };
 use stillpoint_run::{LeftOutVolume, Order, Script, Volume};
 use stillpoint_telemetry::RefusalCode;
@@ -182,8 +183,14 @@ fn order(plan: &Plan, run: &PlannedRun) -> Order {
         exclude_data_volume_ids: run.exclude_data_volume_ids.clone(),
         copy_tags: run.copy_tags,
         tags: run.tags.clone(),
+        require_application: plan.require_application_consistency,
         script: run.script.as_ref().map(|script| Script {
             document: script.document.clone(),
+            handler: match script.handler {
+                Handler::Document | Handler::SapHana => stillpoint_run::Handler::PrePost,
+                Handler::Vss => stillpoint_run::Handler::Vss,
+            },
+            parameters: script.parameters.clone(),
             pre: script.pre,
             post: script.post,
             timeout_secs: script.timeout_secs,

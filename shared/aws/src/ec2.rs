@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{
-    CopyTagsFromSource, Filter, InstanceSpecification, ResourceType, Tag, TagSpecification,
+    CopyTagsFromSource, Filter, InstanceSpecification, ResourceType, Snapshot, Tag,
+    TagSpecification,
 };
-use stillpoint_drive::outside::{Fault, Snapshots};
+use stillpoint_drive::outside::{Begun, Fault, Snapshots};
 use stillpoint_run::{Order, SnapshotSet, SnapshotTaken};
 use stillpoint_wire::tags::RUN_ID;
+use stillpoint_wire::vss;
 
 use crate::Cloud;
 use crate::fault::{fault, incomplete};
+
+/// EC2 takes 200 values in one filter.
+const FILTER_VALUES_MAX: usize = 200;
 
 impl Snapshots for Cloud {
     async fn create(
@@ -33,7 +38,7 @@ impl Snapshots for Cloud {
             .ec2_once
             .create_snapshots()
             .instance_specification(instance)
-            .description(format!("stillpoint {} {}", order.policy_id, order.run_id))
+            .description(vss::description(order))
             .set_copy_tags_from_source(order.copy_tags.then_some(CopyTagsFromSource::Volume))
             .tag_specifications(tags)
             .send()
@@ -42,7 +47,7 @@ impl Snapshots for Cloud {
         let snapshots: Vec<_> = answer
             .snapshots()
             .iter()
-            .filter_map(|info| taken(info.snapshot_id(), info.volume_id()))
+            .filter_map(|info| taken(info.snapshot_id(), info.volume_id(), &[]))
             .collect();
         if snapshots.is_empty() || snapshots.len() != answer.snapshots().len() {
             return Err(incomplete("snapshot and volume id for each snapshot"));
@@ -52,22 +57,20 @@ impl Snapshots for Cloud {
 
     async fn find(&self, run_id: &str) -> Result<Option<SnapshotSet>, Fault> {
         let filter = Filter::builder().name(format!("tag:{RUN_ID}")).values(run_id).build();
-        let mut pages = self
-            .ec2
-            .describe_snapshots()
-            .owner_ids("self")
-            .filters(filter)
-            .into_paginator()
-            .page_size(200)
-            .send();
-        let mut snapshots = vec![];
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(fault)?;
-            snapshots.extend(
-                page.snapshots().iter().filter_map(|one| taken(one.snapshot_id(), one.volume_id())),
-            );
-        }
+        let found = self.snapshots(filter).await?;
+        let of = |one: &Snapshot| taken(one.snapshot_id(), one.volume_id(), one.tags());
+        let snapshots: Vec<_> = found.iter().filter_map(of).collect();
         Ok((!snapshots.is_empty()).then_some(SnapshotSet { snapshots, adopted: true }))
+    }
+
+    async fn begun_since(&self, volume_ids: &[String], since_ms: u64) -> Result<Vec<Begun>, Fault> {
+        let mut begun = vec![];
+        for ids in volume_ids.chunks(FILTER_VALUES_MAX) {
+            let filter = Filter::builder().name("volume-id").set_values(Some(ids.to_vec())).build();
+            let found = self.snapshots(filter).await?;
+            begun.extend(found.iter().filter_map(of_volume).filter(|one| one.at_ms >= since_ms));
+        }
+        Ok(begun)
     }
 
     async fn tag(&self, resource_id: &str, tags: &BTreeMap<String, String>) -> Result<(), Fault> {
@@ -79,8 +82,40 @@ impl Snapshots for Cloud {
     }
 }
 
-fn taken(snapshot_id: Option<&str>, volume_id: Option<&str>) -> Option<SnapshotTaken> {
-    Some(SnapshotTaken { snapshot_id: snapshot_id?.to_owned(), volume_id: volume_id?.to_owned() })
+impl Cloud {
+    async fn snapshots(&self, filter: Filter) -> Result<Vec<Snapshot>, Fault> {
+        let request = self.ec2.describe_snapshots().owner_ids("self").filters(filter);
+        let mut pages = request.into_paginator().page_size(200).send();
+        let mut snapshots = vec![];
+        while let Some(page) = pages.next().await {
+            snapshots.extend(page.map_err(fault)?.snapshots.unwrap_or_default());
+        }
+        Ok(snapshots)
+    }
+}
+
+fn taken(
+    snapshot_id: Option<&str>,
+    volume_id: Option<&str>,
+    tags: &[Tag],
+) -> Option<SnapshotTaken> {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let tags = tags.iter().map(|tag| (text(tag.key()), text(tag.value()))).collect();
+    Some(SnapshotTaken {
+        snapshot_id: snapshot_id?.to_owned(),
+        volume_id: volume_id?.to_owned(),
+        app_consistent: vss::app_consistent(&tags),
+    })
+}
+
+fn of_volume(snapshot: &Snapshot) -> Option<Begun> {
+    let at_ms = snapshot.start_time().and_then(|time| time.to_millis().ok())?;
+    Some(Begun {
+        taken: taken(snapshot.snapshot_id(), snapshot.volume_id(), snapshot.tags())?,
+        at_ms: u64::try_from(at_ms).unwrap_or(0),
+        description: snapshot.description().unwrap_or_default().to_owned(),
+        tagged: !snapshot.tags().is_empty(),
+    })
 }
 
 fn sdk_tags(tags: &BTreeMap<String, String>) -> Vec<Tag> {

@@ -1,9 +1,14 @@
 //! Commands: send to one instance, ask, cancel.
 
+use aws_sdk_ssm::types::{Command, CommandFilter, CommandFilterKey};
 use stillpoint_drive::outside::{CommandState, Commands, Fault, Progress, SendCommand};
+use stillpoint_wire::time::rfc3339_seconds;
 
 use crate::Cloud;
-use crate::fault::{fault, incomplete};
+use crate::fault::{fault, incomplete, unbuildable};
+
+/// What SSM answers about an invocation, or a step of it, that it does not show yet.
+const NOT_YET: [&str; 2] = ["InvocationDoesNotExist", "InvalidPluginName"];
 
 impl Commands for Cloud {
     async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
@@ -15,19 +20,28 @@ impl Commands for Cloud {
             .timeout_seconds(i32::try_from(command.delivery_secs).unwrap_or(i32::MAX))
             .comment(&command.comment);
         for (name, value) in &command.parameters {
-            request = request.parameters(name, vec![value.clone()]);
+            request = request.parameters(name, value.clone());
         }
         let answer = request.send().await.map_err(fault)?;
         let command_id = answer.command().and_then(|command| command.command_id());
         command_id.map(str::to_owned).ok_or_else(|| incomplete("command id"))
     }
 
-    async fn state(&self, command_id: &str, instance_id: &str) -> Result<CommandState, Fault> {
-        let request =
-            self.ssm.get_command_invocation().command_id(command_id).instance_id(instance_id);
+    async fn state(
+        &self,
+        command_id: &str,
+        instance_id: &str,
+        step: Option<&str>,
+    ) -> Result<CommandState, Fault> {
+        let request = self
+            .ssm
+            .get_command_invocation()
+            .command_id(command_id)
+            .instance_id(instance_id)
+            .set_plugin_name(step.map(str::to_owned));
         match request.send().await.map_err(fault) {
-            // Right after SendCommand SSM does not know the invocation yet.
-            Err(fault) if fault.code == "InvocationDoesNotExist" => Ok(CommandState {
+            // Right after SendCommand SSM does not know the invocation yet, nor its steps.
+            Err(fault) if NOT_YET.contains(&fault.code.as_str()) => Ok(CommandState {
                 progress: Progress::Waiting,
                 details: fault.code,
                 exit_code: None,
@@ -49,6 +63,43 @@ impl Commands for Cloud {
                 })
             }
         }
+    }
+
+    async fn step_outputs(
+        &self,
+        command_id: &str,
+        instance_id: &str,
+    ) -> Result<Vec<String>, Fault> {
+        let request = self.ssm.list_command_invocations().command_id(command_id);
+        let answer = request.instance_id(instance_id).details(true).send().await.map_err(fault)?;
+        let steps = answer.command_invocations().iter().flat_map(|one| one.command_plugins());
+        Ok(steps.map(|step| step.output().unwrap_or_default().to_owned()).collect())
+    }
+
+    async fn find_command(
+        &self,
+        sought: &SendCommand,
+        since_ms: u64,
+    ) -> Result<Option<String>, Fault> {
+        let filter = |key, value: String| {
+            CommandFilter::builder().key(key).value(value).build().map_err(unbuildable)
+        };
+        let mut pages = self
+            .ssm
+            .list_commands()
+            .instance_id(&sought.instance_id)
+            .filters(filter(CommandFilterKey::InvokedAfter, rfc3339_seconds(since_ms))?)
+            .filters(filter(CommandFilterKey::DocumentName, sought.document.clone())?)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(fault)?;
+            let ours = |one: &&Command| one.comment() == Some(sought.comment.as_str());
+            if let Some(command) = page.commands().iter().find(ours) {
+                return Ok(command.command_id().map(str::to_owned));
+            }
+        }
+        Ok(None)
     }
 
     async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {

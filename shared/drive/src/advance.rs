@@ -113,7 +113,8 @@ pub async fn advance<O: Outside>(
         if record_first(&run) {
             save(outside, &run, &mut version, &alive).await?;
         }
-        match perform(outside, &run, &owed).await {
+        let until_ms = limits.dead_at_ms.saturating_sub(AROUND_ATTEMPT_MS);
+        match perform(outside, &run, &owed, until_ms).await {
             Ok(Some(seen)) => step(&mut run, &seen, outside.now_ms()),
             Ok(None) => {}
             Err(fault) => {
@@ -143,8 +144,12 @@ fn step(run: &mut Run, seen: &Seen, now_ms: u64) {
 }
 
 /// Whether an attempt begun now could outlive its driver. Its post-script would then
-/// be left to the next delivery, minutes after the freeze.
+/// be left to the next delivery, minutes after the freeze. A VSS document goes on without
+/// a driver, and only has to be sent and watched while there is time.
 fn out_of_time(run: &Run, owed: &Owed, now_ms: u64, dead_at_ms: u64) -> bool {
+    if matches!(owed, Owed::SendVss { .. } | Owed::WatchVss { .. }) {
+        return now_ms + AROUND_ATTEMPT_MS >= dead_at_ms;
+    }
     let begins = matches!(owed, Owed::Command { stage: Stage::Pre, .. });
     let Some(script) = run.order.script.as_ref().filter(|_| begins) else { return false };
     let stage_ms = stage_ms_max(script.timeout_secs);

@@ -18,6 +18,10 @@ const SENDS_MAX: u32 = 5;
 const SEND_WAIT_MS: u64 = 500;
 /// Documents whose name begins like this are ours; they take more than DLM sends.
 const OUR_DOCUMENTS: &str = "Stillpoint-";
+/// AWS's document for SAP HANA takes one parameter more; 10 to 120 s, as DLM's timeout.
+const SAP_HANA_DOCUMENT: &str = "AWSSystemsManagerSAP-CreateDLMSnapshotForSAPHANA";
+/// How the agent says that a step was skipped (amazon-ssm-agent, runpluginutil).
+const SKIPPED: &str = "Step execution skipped due to";
 /// How much of a document's own words goes into a cause.
 const WORDS_CHARS_MAX: usize = 300;
 
@@ -48,7 +52,10 @@ pub(crate) async fn run_stage<O: Outside>(
     let started_ms = outside.now_ms();
     let end = match send(outside, &command).await {
         Ok(command_id) => {
-            let watched = watch(outside, order, &command_id, timeout_secs).await;
+            let mut watched = watch(outside, order, &command_id, timeout_secs).await;
+            if let (Watched::Ended(state), Stage::Post) = (&mut watched, stage) {
+                see_skipped(outside, order, &command_id, state).await;
+            }
             end_of(stage, watched, timeout_secs, Some(command_id))
         }
         Err((result, text)) => {
@@ -71,23 +78,27 @@ fn parameters(
     stage: Stage,
     execution_id: &str,
     timeout_secs: u32,
-) -> BTreeMap<String, String> {
-    let mut parameters = BTreeMap::from([
-        ("executionId".to_owned(), execution_id.to_owned()),
-        ("command".to_owned(), stage.command().to_owned()),
-    ]);
+) -> BTreeMap<String, Vec<String>> {
+    let own = order.script.as_ref().map(|script| script.parameters.clone());
+    let mut parameters = own.unwrap_or_default();
+    let mut put = |name: &str, value: String| parameters.insert(name.to_owned(), vec![value]);
     // A shared document is named by its ARN.
     let name = document.rsplit('/').next().unwrap_or(document);
     if name.starts_with(OUR_DOCUMENTS) {
         let data = order.volumes.iter().filter(|volume| !volume.boot);
         let ids: Vec<_> = data.map(|volume| volume.volume_id.as_str()).collect();
-        parameters.insert("timeout".to_owned(), format!("{timeout_secs}s"));
-        parameters.insert("volumes".to_owned(), ids.join(","));
+        put("timeout", format!("{timeout_secs}s"));
+        put("volumes", ids.join(","));
     }
+    if name == SAP_HANA_DOCUMENT {
+        put("executionTimeout", timeout_secs.to_string());
+    }
+    put("executionId", execution_id.to_owned());
+    put("command", stage.command().to_owned());
     parameters
 }
 
-async fn send<O: Outside>(
+pub(crate) async fn send<O: Outside>(
     outside: &O,
     command: &SendCommand,
 ) -> Result<String, (StageResult, String)> {
@@ -125,15 +136,18 @@ async fn watch<O: Outside>(
     let mut running_since_ms = None;
     loop {
         // A failed poll says nothing about the command; the time limits end the loop.
-        if let Ok(state) = outside.state(command_id, &order.instance_id).await {
+        if let Ok(state) = outside.state(command_id, &order.instance_id, None).await {
             match state.progress {
                 Progress::Waiting => {}
                 Progress::Running => {
                     running_since_ms.get_or_insert(outside.now_ms());
                 }
-                Progress::Succeeded | Progress::Failed | Progress::GivenUp | Progress::NeverRan => {
-                    return Watched::Ended(state);
-                }
+                Progress::Succeeded
+                | Progress::Failed
+                | Progress::OutOfTime
+                | Progress::Cancelled
+                | Progress::GivenUp
+                | Progress::NeverRan => return Watched::Ended(state),
             }
         }
         let now_ms = outside.now_ms();
@@ -182,7 +196,7 @@ fn end_of(
             DELIVERY_SECS + timeout_secs
         )),
         Watched::Ended(state) => {
-            let proof = proof(&state.stdout);
+            let proof = proof(&state);
             let exit_code = state.exit_code;
             match state.progress {
                 Progress::Succeeded => ended(StageResult::Ok, command_id, exit_code, proof, None),
@@ -191,7 +205,9 @@ fn end_of(
                     let cause = Cause::new(Code::NotSent, text);
                     ended(StageResult::NotSent, command_id, exit_code, proof, Some(cause))
                 }
-                Progress::GivenUp => timed_out(format!("SSM ended {name}: {}", state.details)),
+                Progress::OutOfTime | Progress::Cancelled | Progress::GivenUp => {
+                    timed_out(format!("SSM ended {name}: {}", state.details))
+                }
                 Progress::Waiting | Progress::Running | Progress::Failed => {
                     let cause =
                         Cause::new(failure_code(stage, exit_code), why(name, &state, &proof));
@@ -236,18 +252,42 @@ fn why(name: &str, state: &CommandState, proof: &Proof) -> String {
     if words.is_empty() { head } else { format!("{head}: {words}") }
 }
 
-fn last_line(output: &str) -> Option<String> {
+pub(crate) fn last_line(output: &str) -> Option<String> {
     let line = output.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
     Some(line.chars().take(WORDS_CHARS_MAX).collect())
 }
 
 /// What an output proves.
-fn proof(stdout: &str) -> Proof {
-    match receipt::find(stdout) {
+fn proof(state: &CommandState) -> Proof {
+    match receipt::find(&state.stdout) {
+        Ok(None) if is_skipped(state) => Proof::Skipped,
         Ok(None) => Proof::None,
         Ok(Some(receipt)) => proof_of(receipt),
         Err(why) => Proof::Unreadable { why },
     }
+}
+
+/// A document whose every step was skipped is a silent success to GetCommandInvocation.
+/// Only the list of its steps says it; that is asked for when nothing is held any more.
+async fn see_skipped<O: Outside>(
+    outside: &O,
+    order: &Order,
+    command_id: &str,
+    state: &mut CommandState,
+) {
+    let silent = state.stdout.trim().is_empty() && state.stderr.trim().is_empty();
+    if silent && state.progress == Progress::Succeeded {
+        let outputs = outside.step_outputs(command_id, &order.instance_id).await;
+        state.stdout = outputs.unwrap_or_default().join("\n");
+    }
+}
+
+/// Whether every line of the output is the agent's word for a step that was skipped.
+pub(crate) fn is_skipped(state: &CommandState) -> bool {
+    let mut lines = state.stdout.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    state.progress == Progress::Succeeded
+        && lines.peek().is_some()
+        && lines.all(|line| line.starts_with(SKIPPED))
 }
 
 fn proof_of(receipt: Receipt) -> Proof {
@@ -273,7 +313,7 @@ fn proof_of(receipt: Receipt) -> Proof {
     }
 }
 
-fn ended(
+pub(crate) fn ended(
     result: StageResult,
     command_id: Option<String>,
     exit_code: Option<i32>,
@@ -294,7 +334,12 @@ fn ended(
     CommandEnd { report, cause }
 }
 
-fn finish(mut end: CommandEnd, execution_id: &str, started_ms: u64, ended_ms: u64) -> CommandEnd {
+pub(crate) fn finish(
+    mut end: CommandEnd,
+    execution_id: &str,
+    started_ms: u64,
+    ended_ms: u64,
+) -> CommandEnd {
     execution_id.clone_into(&mut end.report.execution_id);
     end.report.started_ms = started_ms;
     end.report.ended_ms = ended_ms;

@@ -8,5 +8,6 @@ mod advance;
 mod command;
 pub mod outside;
 mod perform;
+mod vss;
 
 pub use advance::{Advance, DriveError, Limits, advance};

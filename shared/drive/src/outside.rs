@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use stillpoint_run::{Order, Run, SnapshotSet};
+use stillpoint_run::{Order, Run, SnapshotSet, SnapshotTaken};
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub struct SendCommand {
     pub instance_id: String,
     /// The document's name or ARN.
     pub document: String,
-    /// `executionId` and `command`.
-    pub parameters: BTreeMap<String, String>,
+    /// The document's parameters; each is a list for SSM.
+    pub parameters: BTreeMap<String, Vec<String>>,
     /// How long SSM may try to deliver it, in seconds.
     pub delivery_secs: u32,
     /// Shown in the console; carries the run id.
@@ -85,7 +85,11 @@ pub enum Progress {
     Succeeded,
     /// Ended without; it may have run.
     Failed,
-    /// SSM gave up on it or cancelled it; it may have run.
+    /// It ran for too long, and the agent on the instance ended it.
+    OutOfTime,
+    /// It was cancelled; what had run of it was ended.
+    Cancelled,
+    /// SSM gave up on it: it may have run, and may run yet.
     GivenUp,
     /// It never reached the instance.
     NeverRan,
@@ -107,10 +111,12 @@ impl Progress {
         match status {
             "Success" => Self::Succeeded,
             "InProgress" | "Cancelling" => Self::Running,
+            "TimedOut" if details == "executiontimedout" => Self::OutOfTime,
             "TimedOut" => Self::GivenUp,
             "Cancelled" | "Failed" => match details.as_str() {
                 "undeliverable" | "invalidplatform" | "accessdenied" => Self::NeverRan,
-                "cancelled" | "terminated" => Self::GivenUp,
+                "terminated" => Self::GivenUp,
+                _ if status == "Cancelled" => Self::Cancelled,
                 _ => Self::Failed,
             },
             _ => Self::Waiting,
@@ -122,18 +128,45 @@ impl Progress {
 pub trait Commands: Sync {
     /// Sends a command. There is no token: after [`FaultKind::Unknown`] it may run.
     fn send(&self, command: &SendCommand) -> impl Future<Output = Result<String, Fault>> + Send;
-    /// Asks how a command stands. An invocation that SSM does not show yet is `Waiting`.
+    /// Asks how a command stands; of a document with several steps, how that step stands.
+    /// An invocation that SSM does not show yet is `Waiting`.
     fn state(
         &self,
         command_id: &str,
         instance_id: &str,
+        step: Option<&str>,
     ) -> impl Future<Output = Result<CommandState, Fault>> + Send;
+    /// What each step of a command left in SSM's list of them.
+    fn step_outputs(
+        &self,
+        command_id: &str,
+        instance_id: &str,
+    ) -> impl Future<Output = Result<Vec<String>, Fault>> + Send;
+    /// Searches for the command to this instance with this comment, sent since then.
+    fn find_command(
+        &self,
+        sought: &SendCommand,
+        since_ms: u64,
+    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
     /// Asks SSM to cancel it; best effort.
     fn cancel(
         &self,
         command_id: &str,
         instance_id: &str,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// A snapshot that may be one of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Its id, its volume and what the VSS document says of it.
+    pub taken: SnapshotTaken,
+    /// When it began, in ms since the epoch, by EC2's clock.
+    pub at_ms: u64,
+    /// Its description.
+    pub description: String,
+    /// Whether it has any tag.
+    pub tagged: bool,
 }
 
 /// The snapshot side of EC2.
@@ -147,6 +180,12 @@ pub trait Snapshots: Sync {
     /// Searches for the set of a run by its tag.
     fn find(&self, run_id: &str)
     -> impl Future<Output = Result<Option<SnapshotSet>, Fault>> + Send;
+    /// Every snapshot of these volumes that began since then, whoever made it.
+    fn begun_since(
+        &self,
+        volume_ids: &[String],
+        since_ms: u64,
+    ) -> impl Future<Output = Result<Vec<Begun>, Fault>> + Send;
     /// Puts tags on snapshots or an instance.
     fn tag(
         &self,

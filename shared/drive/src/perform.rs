@@ -6,6 +6,7 @@ use stillpoint_wire::{ids, tags, time};
 
 use crate::command::run_stage;
 use crate::outside::{Fault, FaultKind, Outside};
+use crate::vss;
 
 /// A set that a lost CreateSnapshots made is visible by its tag after this time at the
 /// latest: the waits add up to 14 s. EC2 promises no time; tag filters lag by seconds.
@@ -14,7 +15,8 @@ const FIND_WAITS_MS: [u64; 4] = [0, 2_000, 4_000, 8_000];
 const REPORTS_MAX: u32 = 4;
 const REPORT_WAIT_MS: u64 = 500;
 
-/// Performs one thing that is owed.
+/// Performs one thing that is owed; none if it is not done at `until_ms`, the end of the
+/// driver's time, and goes on without it.
 ///
 /// # Errors
 /// Only what could not be done and must not be taken for done; the run stays as it is
@@ -23,6 +25,7 @@ pub(crate) async fn perform<O: Outside>(
     outside: &O,
     run: &Run,
     owed: &Owed,
+    until_ms: u64,
 ) -> Result<Option<Seen>, Fault> {
     let order = &run.order;
     let next_execution_id = ids::execution_id(&order.run_id, run.attempt + 1);
@@ -31,6 +34,13 @@ pub(crate) async fn perform<O: Outside>(
         Owed::Command { stage, execution_id } => {
             let end = run_stage(outside, order, *stage, execution_id).await;
             Seen::Script { end: Box::new(end), next_execution_id }
+        }
+        Owed::SendVss { execution_id } => vss::send_it(outside, run, execution_id).await,
+        Owed::FindVss { execution_id } => vss::find_it(outside, run, execution_id).await?,
+        Owed::WatchVss { execution_id, command_id, sent_ms } => {
+            return Ok(
+                vss::watch_it(outside, run, execution_id, command_id, *sent_ms, until_ms).await
+            );
         }
         Owed::CreateSnapshots { wait_ms } => {
             if *wait_ms > 0 {
@@ -78,6 +88,9 @@ async fn find<O: Outside>(
     outside: &O,
     run: &Run,
 ) -> Result<Option<stillpoint_run::SnapshotSet>, Fault> {
+    if run.set_is_of_vss() {
+        return vss::find_set(outside, run).await;
+    }
     let mut last = Ok(None);
     for wait_ms in FIND_WAITS_MS {
         outside.sleep_ms(wait_ms).await;

@@ -1,18 +1,26 @@
 //! The only mutation of a run. Total: every fact has one meaning in every phase.
 
-use crate::{Cause, Code, Fact, Phase, Run, StageResult};
+use crate::{Cause, Code, Fact, Phase, Run, Sent, StageResult, VssRun};
 
 /// Makes `fact` true of `run`.
 pub fn apply(run: &mut Run, fact: &Fact) {
     match fact {
         Fact::AttemptStarted { attempt, execution_id } => {
             run.attempt = *attempt;
-            run.thaw_owed = Some(execution_id.clone());
             run.post_tries = 0;
             run.pre = None;
             run.post = None;
+            run.vss = None;
             run.doubt = None;
-            run.set_uncertain = false;
+            // A document that makes the set itself also releases what it froze.
+            run.set_uncertain = run.is_vss();
+            if run.is_vss() {
+                let execution_id = execution_id.clone();
+                run.vss = Some(VssRun { execution_id, sent: Sent::NotYet, report: None });
+                run.phase = Phase::Vss;
+                return;
+            }
+            run.thaw_owed = Some(execution_id.clone());
             let has_pre = run.order.script.as_ref().is_some_and(|script| script.pre);
             run.phase = if has_pre { Phase::PreScript } else { Phase::Snapshot };
         }
@@ -43,6 +51,26 @@ pub fn apply(run: &mut Run, fact: &Fact) {
             };
             run.pre = Some(report.clone());
             run.doubt.clone_from(cause);
+        }
+        Fact::CommandSent { command_id, at_ms } => {
+            if let Some(vss) = &mut run.vss {
+                vss.sent = Sent::Yes { command_id: command_id.clone(), at_ms: *at_ms };
+            }
+        }
+        Fact::SendUncertain => {
+            if let Some(vss) = &mut run.vss {
+                vss.sent = Sent::Uncertain;
+            }
+        }
+        Fact::VssEnded(report, cause) => {
+            run.doubt.clone_from(cause);
+            run.phase = Phase::Settle;
+            if let Some(vss) = &mut run.vss {
+                vss.report = Some(report.clone());
+                // What SSM refused has made nothing.
+                run.set_uncertain =
+                    report.result != StageResult::NotSent || vss.sent != Sent::NotYet;
+            }
         }
         Fact::SetCreated(set, call) => {
             let follows = run.post_follows();
@@ -84,7 +112,12 @@ pub fn apply(run: &mut Run, fact: &Fact) {
             run.set = Some(set.clone());
             run.set_uncertain = false;
         }
-        Fact::NoSetFound => run.set_uncertain = false,
+        Fact::NoSetFound => {
+            run.set_uncertain = false;
+            run.doubt.get_or_insert_with(|| {
+                Cause::new(Code::VssFailed, "the document reported success and made no snapshot")
+            });
+        }
         Fact::FallbackChosen => run.phase = Phase::Fallback,
         Fact::Judged(verdict) => {
             run.verdict = Some(verdict.clone());

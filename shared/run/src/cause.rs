@@ -74,6 +74,20 @@ codes! {
     CommandUncertain = "SP3019";
     /// The run was not begun within its start window.
     TooLate = "SP3020";
+    /// The document reported success without having run: its steps were skipped.
+    NothingRan = "SP3021";
+    /// The VSS document failed.
+    VssFailed = "SP3022";
+    /// The VSS document did not end in time, and was ended.
+    VssTimedOut = "SP3023";
+    /// It is not known whether the VSS document still runs.
+    VssUncertain = "SP3024";
+    /// A snapshot of the VSS document is not marked application-consistent.
+    VssNotConsistent = "SP3025";
+    /// The VSS document made no snapshot of a volume of the plan.
+    VssIncomplete = "SP3026";
+    /// The policy keeps the applications' writers out of the VSS snapshot.
+    VssNoWriters = "SP3027";
 }
 
 impl Cause {

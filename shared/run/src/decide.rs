@@ -4,7 +4,8 @@
 //! a late answer must never move a run that went on without it.
 
 use crate::{
-    Cause, Code, CommandEnd, CreateCall, Fact, Phase, Run, Seen, SnapshotSet, StageResult, judge,
+    Cause, Code, CommandEnd, CreateCall, Fact, Phase, Run, Seen, Sent, SnapshotSet, StageResult,
+    judge, vss,
 };
 
 /// How often CreateSnapshots is repeated while nothing is held. With the doubling wait
@@ -36,6 +37,7 @@ pub fn decide(run: &Run, seen: &Seen) -> Vec<Fact> {
             Seen::Script { end, next_execution_id } => pre_ended(run, end, next_execution_id),
             _ => vec![],
         },
+        Phase::Vss => of_vss(run, seen),
         Phase::Snapshot | Phase::Fallback => match seen {
             Seen::Begin { .. } => vec![Fact::Interrupted],
             Seen::Created(set, call) => created(run, set, *call),
@@ -50,12 +52,10 @@ pub fn decide(run: &Run, seen: &Seen) -> Vec<Fact> {
             _ => vec![],
         },
         Phase::Settle => match seen {
-            Seen::Found { set: Some(set), .. } => {
-                then_judge(run, vec![Fact::SetAdopted(set.clone())])
-            }
-            Seen::Found { set: None, next_execution_id } => {
-                then_without_set(run, vec![Fact::NoSetFound], next_execution_id)
-            }
+            Seen::Found { set, next_execution_id } => match vss::all_of_it(run, set.as_ref()) {
+                Some(set) => then_judge(run, vec![Fact::SetAdopted(set)]),
+                None => then_without_set(run, vec![Fact::NoSetFound], next_execution_id),
+            },
             _ => vec![],
         },
         Phase::Report => match seen {
@@ -89,6 +89,27 @@ fn first_step(run: &Run, next_execution_id: &str) -> Fact {
 /// The end of a run that touched nothing.
 fn ends_without_set(run: &Run, code: Code, text: String) -> Fact {
     Fact::Judged(judge(&Run { doubt: Some(Cause::new(code, text)), ..run.clone() }))
+}
+
+/// A driver that died while the document ran leaves no doubt: the command goes on without
+/// it, and is watched by the next one.
+fn of_vss(run: &Run, seen: &Seen) -> Vec<Fact> {
+    let not_yet = run.vss.as_ref().is_some_and(|vss| vss.sent == Sent::NotYet);
+    match seen {
+        Seen::Begin { .. } | Seen::SendLost if not_yet => vec![Fact::SendUncertain],
+        Seen::Sent { command_id, now_ms } => {
+            vec![Fact::CommandSent { command_id: command_id.clone(), at_ms: *now_ms }]
+        }
+        Seen::Script { end, next_execution_id } => {
+            let ended = Fact::VssEnded(end.report.clone(), end.cause.clone());
+            if not_yet && end.report.result == StageResult::NotSent {
+                then_without_set(run, vec![ended], next_execution_id)
+            } else {
+                vec![ended]
+            }
+        }
+        _ => vec![],
+    }
 }
 
 fn attempt(run: &Run, execution_id: &str) -> Fact {
@@ -148,10 +169,14 @@ fn post_ended(run: &Run, end: &CommandEnd, next_execution_id: &str) -> Vec<Fact>
 fn then_without_set(run: &Run, mut facts: Vec<Fact>, next_execution_id: &str) -> Vec<Fact> {
     let after = after(run, &facts);
     let fallback = after.order.script.as_ref().is_none_or(|script| script.fallback);
-    // A lost CreateSnapshots may still take effect. Another call would be a second set
-    // that nobody asked for, so it ends here; a set that appears carries the run's tag.
+    // A lost CreateSnapshots, or a VSS document that may still run, may take effect yet.
+    // Another call would be a second set that nobody asked for, so it ends here; a set
+    // that appears carries the run's tag.
     let for_good = after.doubt.as_ref().is_some_and(|doubt| {
-        matches!(doubt.code, Code::CreateRefused | Code::InstanceGone | Code::ReplyLost)
+        matches!(
+            doubt.code,
+            Code::CreateRefused | Code::InstanceGone | Code::ReplyLost | Code::VssUncertain
+        )
     });
     if !for_good && after.attempts_left() {
         facts.push(attempt(&after, next_execution_id));

@@ -17,6 +17,15 @@
 //!                                Done
 //! ```
 //!
+//! A VSS document makes the set itself, with the role of the instance:
+//!
+//! ```text
+//!            AttemptStarted     CommandSent              VssEnded            SetAdopted
+//!   New ───────────────▶ Vss ─────────────▶ Vss (watched) ─────────▶ Settle ───────────▶ Report
+//!    ▲                    │ SendUncertain      ▲ found by its comment  │ no set: next attempt,
+//!    └─ attempts left     └────────────────────┘                       ▼ fallback, or the end
+//! ```
+//!
 //! Read in this order: [`Order`] (what is asked), [`Run`] (what is remembered),
 //! [`decide`] (all branching), [`apply`] (the only mutation), [`owed`] (what the
 //! outside has to do next), [`judge`] (the truth table).
@@ -29,12 +38,15 @@ mod owed;
 mod run;
 mod seen;
 mod verdict;
+mod vss;
 
 pub use apply::apply;
 pub use cause::{Cause, Code};
 pub use decide::decide;
-pub use order::{LeftOutVolume, Order, Script, Volume};
+pub use order::{Handler, LeftOutVolume, Order, Script, Volume};
 pub use owed::{Owed, Stage, owed, record_first};
-pub use run::{CreateCall, Phase, Run, SnapshotSet, SnapshotTaken, StageReport, StageResult};
+pub use run::{
+    CreateCall, Phase, Run, Sent, SnapshotSet, SnapshotTaken, StageReport, StageResult, VssRun,
+};
 pub use seen::{CommandEnd, Fact, Proof, ProofState, Seen};
 pub use verdict::{Consistency, Outcome, SnapshotVerdict, Verdict, judge};

@@ -42,6 +42,9 @@ pub struct Order {
     /// The pre/post script, if the policy has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
+    /// A set that is not proven to be application-consistent is a failed run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_application: bool,
 }
 
 /// A volume that goes into the set.
@@ -78,11 +81,17 @@ pub struct LeftOutVolume {
 pub struct Script {
     /// The SSM document's name or ARN.
     pub document: String,
+    /// What the document does.
+    #[serde(default)]
+    pub handler: Handler,
+    /// Parameters for the document, beside those that every run gives it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Vec<String>>,
     /// `Stages` has PRE.
     pub pre: bool,
     /// `Stages` has POST.
     pub post: bool,
-    /// `ExecutionTimeout`, for each stage by itself.
+    /// `ExecutionTimeout`, for each stage by itself; of a VSS document, for the whole of it.
     pub timeout_secs: u32,
     /// `MaximumRetryCount`.
     pub retries: u32,
@@ -91,6 +100,18 @@ pub struct Script {
     /// Why the planner knows already that no script can be run on this instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<String>,
+}
+
+/// What a script's document does. DLM's ExecutionHandler, as far as it changes the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Handler {
+    /// It quiesces (pre-script) and releases (post-script); we make the set in between.
+    #[default]
+    PrePost,
+    /// `AWS_VSS_BACKUP`: one command freezes, makes the set with the instance's own role,
+    /// and releases. Windows itself ends a freeze after 10 s, so no thaw is owed.
+    Vss,
 }
 
 impl Order {

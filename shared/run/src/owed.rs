@@ -2,7 +2,7 @@
 //! again after a crash: commands carry the attempt's execution id, and a set that may
 //! exist is searched for by the run's tag before another is made.
 
-use crate::{Phase, Run};
+use crate::{Phase, Run, Sent};
 
 /// The first wait before CreateSnapshots is repeated; it doubles: 2, 4, 8, 16, 32 s.
 const THROTTLE_WAIT_MS: u64 = 2_000;
@@ -19,12 +19,32 @@ pub enum Owed {
         /// The attempt's own.
         execution_id: String,
     },
+    /// Send the document that makes the set itself, once.
+    SendVss {
+        /// The attempt's own; it has to be in the command's comment.
+        execution_id: String,
+    },
+    /// Search SSM for the command of that execution id, until the settle time is over.
+    FindVss {
+        /// The attempt's own.
+        execution_id: String,
+    },
+    /// Wait for the end of that command.
+    WatchVss {
+        /// The attempt's own.
+        execution_id: String,
+        /// SSM's id.
+        command_id: String,
+        /// When it was sent, in ms since the epoch.
+        sent_ms: u64,
+    },
     /// Call CreateSnapshots, once, after this wait.
     CreateSnapshots {
         /// Always 0 while something may be held.
         wait_ms: u64,
     },
-    /// Search for the set by the run-id tag, until the settle time is over.
+    /// Search for the set by the run-id tag, until the settle time is over; for what a VSS
+    /// document made also by time.
     FindSet,
     /// Write the verdict to tags and instance, send the event.
     Report,
@@ -60,6 +80,7 @@ pub fn owed(run: &Run) -> Owed {
         Phase::New => Owed::Begin,
         Phase::PreScript => Owed::Command { stage: Stage::Pre, execution_id: execution_id() },
         Phase::PostScript => Owed::Command { stage: Stage::Post, execution_id: execution_id() },
+        Phase::Vss => of_vss(run),
         Phase::Snapshot | Phase::Fallback => Owed::CreateSnapshots {
             wait_ms: match run.throttles {
                 0 => 0,
@@ -69,6 +90,18 @@ pub fn owed(run: &Run) -> Owed {
         Phase::Settle => Owed::FindSet,
         Phase::Report => Owed::Report,
         Phase::Done => Owed::Nothing,
+    }
+}
+
+fn of_vss(run: &Run) -> Owed {
+    let Some(vss) = &run.vss else { return Owed::Nothing };
+    let execution_id = vss.execution_id.clone();
+    match &vss.sent {
+        Sent::NotYet => Owed::SendVss { execution_id },
+        Sent::Uncertain => Owed::FindVss { execution_id },
+        Sent::Yes { command_id, at_ms } => {
+            Owed::WatchVss { execution_id, command_id: command_id.clone(), sent_ms: *at_ms }
+        }
     }
 }
 
@@ -83,6 +116,11 @@ pub fn record_first(run: &Run) -> bool {
     match run.phase {
         Phase::Snapshot => run.thaw_owed.is_none() || run.pre.is_none(),
         Phase::New | Phase::PostScript => false,
-        Phase::PreScript | Phase::Settle | Phase::Fallback | Phase::Report | Phase::Done => true,
+        Phase::PreScript
+        | Phase::Vss
+        | Phase::Settle
+        | Phase::Fallback
+        | Phase::Report
+        | Phase::Done => true,
     }
 }

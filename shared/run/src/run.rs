@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Order, Proof, ProofState, Verdict};
+use crate::{Cause, Handler, Order, Proof, ProofState, Verdict};
 
 /// The state of a run, as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,11 @@ pub struct Run {
     pub pre: Option<StageReport>,
     /// The last post-script.
     pub post: Option<StageReport>,
-    /// The CreateSnapshots call that made the set, or the last one that failed.
+    /// The command of a VSS document, which makes the set itself; the last attempt's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vss: Option<VssRun>,
+    /// The CreateSnapshots call that made the set, or the last one that failed. None while
+    /// only a VSS document may have made one.
     pub create: Option<CreateCall>,
     /// The set.
     pub set: Option<SnapshotSet>,
@@ -50,6 +54,8 @@ pub enum Phase {
     New,
     /// A thaw is owed; the pre-script may be running.
     PreScript,
+    /// A document that makes the set itself is to be sent, found again, or watched.
+    Vss,
     /// CreateSnapshots is to be called, or was called without an answer yet.
     Snapshot,
     /// The post-script is to be run.
@@ -62,6 +68,37 @@ pub enum Phase {
     Report,
     /// Finished.
     Done,
+}
+
+/// The command of a document that makes the set itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VssRun {
+    /// The attempt's own. The command's comment carries it, so that the command is found.
+    pub execution_id: String,
+    /// Whether it was sent.
+    pub sent: Sent,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<StageReport>,
+}
+
+/// Whether a command is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Sent {
+    /// It is about to be.
+    NotYet,
+    /// SendCommand may have been called, and its answer is not known.
+    Uncertain,
+    /// It was.
+    #[serde(rename_all = "camelCase")]
+    Yes {
+        /// SSM's id.
+        command_id: String,
+        /// When that was known, in ms since the epoch.
+        at_ms: u64,
+    },
 }
 
 /// What a stage of the script came to.
@@ -131,6 +168,9 @@ pub struct SnapshotTaken {
     pub snapshot_id: String,
     /// `vol-...`
     pub volume_id: String,
+    /// What its `AppConsistent` tag says, which only a VSS document writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_consistent: Option<bool>,
 }
 
 impl Run {
@@ -146,6 +186,7 @@ impl Run {
             throttles: 0,
             pre: None,
             post: None,
+            vss: None,
             create: None,
             set: None,
             doubt: None,
@@ -161,6 +202,18 @@ impl Run {
     #[must_use]
     pub fn attempts_left(&self) -> bool {
         self.order.runnable_script().is_some_and(|script| self.attempt < script.retries + 1)
+    }
+
+    /// Whether the script is a document that makes the set itself.
+    #[must_use]
+    pub fn is_vss(&self) -> bool {
+        self.order.runnable_script().is_some_and(|script| script.handler == Handler::Vss)
+    }
+
+    /// Whether the set, if there is one, was made by a VSS document: we called nothing.
+    #[must_use]
+    pub fn set_is_of_vss(&self) -> bool {
+        self.vss.is_some() && self.create.is_none()
     }
 
     /// Whether the pre-script of this attempt acknowledged its hold.

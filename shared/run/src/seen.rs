@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, CreateCall, SnapshotSet, StageReport, Verdict};
+use crate::{Cause, CreateCall, SnapshotSet, SnapshotTaken, StageReport, Verdict};
 
 /// An answer from the outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,13 +16,22 @@ pub enum Seen {
         /// In ms since the epoch.
         now_ms: u64,
     },
-    /// The pre-script or the post-script, whichever was owed, ended.
+    /// The pre-script, the post-script or the VSS document, whichever was owed, ended.
     Script {
         /// How.
         end: Box<CommandEnd>,
         /// For another attempt, if one is made.
         next_execution_id: String,
     },
+    /// The command of the VSS document is under way: SSM answered, or shows it.
+    Sent {
+        /// SSM's id.
+        command_id: String,
+        /// In ms since the epoch.
+        now_ms: u64,
+    },
+    /// No answer to SendCommand came: the VSS document may run.
+    SendLost,
     /// CreateSnapshots answered with a set.
     Created(SnapshotSet, CreateCall),
     /// CreateSnapshots was refused: there is no set of this call.
@@ -39,7 +48,8 @@ pub enum Seen {
         /// When.
         call: CreateCall,
     },
-    /// The search by run-id tag ended, after the settle time.
+    /// The search for what the run made (by its tag; what a VSS document made also by
+    /// time) ended, after the settle time.
     Found {
         /// The set, if there is one.
         set: Option<SnapshotSet>,
@@ -66,6 +76,9 @@ pub enum Proof {
     /// The output had no receipt: nothing is proven, nothing is denied.
     #[default]
     None,
+    /// Every step of the document was skipped by its precondition, which SSM reports as
+    /// success: nothing ran.
+    Skipped,
     /// The output claims to be a receipt and cannot be read.
     Unreadable {
         /// What is wrong with it.
@@ -86,6 +99,18 @@ pub enum Proof {
         frozen_ms: Option<u64>,
         /// The agent's own words.
         reason: String,
+    },
+    /// The result of a VSS document.
+    #[serde(rename_all = "camelCase")]
+    Vss {
+        /// Its own error code; 0 if everything went well.
+        error: i64,
+        /// The VSS snapshot set, if it names one.
+        set_id: String,
+        /// How long writers were held, if it says so.
+        frozen_ms: Option<u64>,
+        /// The snapshots that it made.
+        snapshots: Vec<SnapshotTaken>,
     },
 }
 
@@ -108,7 +133,7 @@ pub enum ProofState {
 /// Something that became true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// A new attempt: from here on a thaw is owed.
+    /// A new attempt: from here on a thaw is owed, or a set may exist that a VSS document made.
     AttemptStarted {
         /// From 1.
         attempt: u32,
@@ -119,6 +144,17 @@ pub enum Fact {
     NoScript(Cause),
     /// Somebody stopped half-way; what was under way is not known.
     Interrupted,
+    /// The VSS document is under way.
+    CommandSent {
+        /// SSM's id.
+        command_id: String,
+        /// In ms since the epoch.
+        at_ms: u64,
+    },
+    /// It is not known whether the VSS document was sent.
+    SendUncertain,
+    /// The VSS document ended; what it made is searched for next.
+    VssEnded(StageReport, Option<Cause>),
     /// The pre-script ended.
     PreEnded(StageReport, Option<Cause>),
     /// A set exists.

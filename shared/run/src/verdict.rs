@@ -8,7 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Code, Proof, ProofState, Run, SnapshotTaken, StageReport, StageResult};
+use crate::{
+    Cause, Code, Proof, ProofState, Run, SnapshotSet, SnapshotTaken, StageReport, StageResult, vss,
+};
 
 /// What is known of the data in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,7 +20,7 @@ pub enum Consistency {
     Crash,
     /// Somebody else's document reported success, without proof.
     Claimed,
-    /// Proven by a receipt.
+    /// Proven by a receipt, or by a VSS document's tag.
     Application,
 }
 
@@ -42,7 +44,7 @@ pub enum Outcome {
     Completed,
     /// There is a set, but less was reached than the policy asks.
     CompletedWithIssues,
-    /// There is no set.
+    /// There is no set, or not the proven one that the policy requires.
     Failed,
 }
 
@@ -95,7 +97,7 @@ pub struct SnapshotVerdict {
 #[must_use]
 pub fn judge(run: &Run) -> Verdict {
     let thaw_unconfirmed = run.thaw_owed.is_some() && run.post.is_some();
-    let frozen_ms = run.post.as_ref().and_then(frozen_ms);
+    let frozen_ms = run.post.as_ref().and_then(frozen_ms).or_else(|| vss::frozen_ms(run));
     let Some(set) = &run.set else {
         return Verdict {
             outcome: Outcome::Failed,
@@ -106,23 +108,19 @@ pub fn judge(run: &Run) -> Verdict {
             thaw_unconfirmed,
         };
     };
-    let (reached, mut cause) = reached(run);
-    let held = held_volumes(run);
-    let snapshots: Vec<_> =
-        set.snapshots.iter().map(|snapshot| one(run, snapshot, reached, held.as_deref())).collect();
-    let consistency = worst(run, &snapshots);
-    if reached == Consistency::Application
-        && consistency < reached
-        && let Some(bare) = snapshots.iter().find(|one| one.consistency < reached)
-    {
-        let text = format!("{} ({}) was not frozen by the agent", bare.volume_id, bare.device);
-        cause = Some(Cause::new(Code::VolumeNotHeld, text));
-    }
+    let (consistency, cause, snapshots) =
+        if run.set_is_of_vss() { vss::judge(run, set) } else { of_our_set(run, set) };
     let as_asked = match consistency {
         Consistency::Application | Consistency::Claimed => true,
-        Consistency::Crash => run.order.script.is_none(),
+        Consistency::Crash => {
+            run.order.script.is_none()
+                || cause.as_ref().is_some_and(|cause| cause.code == Code::VssNoWriters)
+        }
     };
-    let outcome = if as_asked && !thaw_unconfirmed {
+    let proven = consistency == Consistency::Application;
+    let outcome = if run.order.require_application && !proven {
+        Outcome::Failed
+    } else if as_asked && !thaw_unconfirmed {
         Outcome::Completed
     } else {
         Outcome::CompletedWithIssues
@@ -135,6 +133,23 @@ pub fn judge(run: &Run) -> Verdict {
         frozen_ms,
         thaw_unconfirmed,
     }
+}
+
+/// The set of our own CreateSnapshots: of the whole, why not better, each by itself.
+fn of_our_set(run: &Run, set: &SnapshotSet) -> (Consistency, Option<Cause>, Vec<SnapshotVerdict>) {
+    let (reached, mut cause) = reached(run);
+    let held = held_volumes(run);
+    let snapshots: Vec<_> =
+        set.snapshots.iter().map(|snapshot| one(run, snapshot, reached, held.as_deref())).collect();
+    let consistency = worst(run, &snapshots);
+    if reached == Consistency::Application
+        && consistency < reached
+        && let Some(bare) = snapshots.iter().find(|one| one.consistency < reached)
+    {
+        let text = format!("{} ({}) was not frozen by the agent", bare.volume_id, bare.device);
+        cause = Some(Cause::new(Code::VolumeNotHeld, text));
+    }
+    (consistency, cause, snapshots)
 }
 
 /// What the hold allows at best, and why not better.
@@ -156,6 +171,12 @@ fn reached(run: &Run) -> (Consistency, Option<Cause>) {
         (Proof::Unreadable { why }, _) | (_, Proof::Unreadable { why }) => {
             crash(Code::ReceiptUnreadable, why.clone())
         }
+        (Proof::Skipped, _) | (_, Proof::Skipped) => crash(
+            Code::NothingRan,
+            "SSM reports success, but the document's steps were skipped: their precondition does \
+             not fit the instance"
+                .to_owned(),
+        ),
         (Proof::None, Proof::None) => unproven(post),
         (_, Proof::Receipt { state: ProofState::AutoThawed, reason, .. }) => crash(
             Code::AutoThawed,
@@ -232,7 +253,7 @@ fn held_volumes(run: &Run) -> Option<Vec<&str>> {
 fn frozen_ms(post: &StageReport) -> Option<u64> {
     match &post.proof {
         Proof::Receipt { frozen_ms, .. } => *frozen_ms,
-        Proof::None | Proof::Unreadable { .. } => None,
+        Proof::None | Proof::Skipped | Proof::Unreadable { .. } | Proof::Vss { .. } => None,
     }
 }
 

@@ -56,6 +56,9 @@ pub struct RunFinished {
     pub pre_script: Option<StageSummary>,
     /// The post-script, if it ran.
     pub post_script: Option<StageSummary>,
+    /// The VSS document, if it was sent; it stands for both scripts and CreateSnapshots.
+    #[serde(default)]
+    pub vss: Option<StageSummary>,
     /// When CreateSnapshots was called.
     pub create_snapshots: Option<Interval>,
     /// How long writers were held, if a receipt says so.
@@ -120,6 +123,7 @@ impl RunFinished {
             snapshots: verdict.snapshots.clone(),
             pre_script: run.pre.as_ref().map(StageSummary::of),
             post_script: run.post.as_ref().map(StageSummary::of),
+            vss: run.vss.as_ref().and_then(|vss| vss.report.as_ref()).map(StageSummary::of),
             create_snapshots: run.create.as_ref().map(Interval::of),
             frozen_ms: verdict.frozen_ms,
             thaw_unconfirmed: verdict.thaw_unconfirmed,
@@ -147,6 +151,7 @@ impl RunFinished {
             snapshots: vec![],
             pre_script: None,
             post_script: None,
+            vss: None,
             create_snapshots: None,
             frozen_ms: None,
             thaw_unconfirmed: false,

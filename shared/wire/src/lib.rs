@@ -11,3 +11,4 @@ pub mod ledger;
 pub mod receipt;
 pub mod tags;
 pub mod time;
+pub mod vss;

@@ -49,10 +49,11 @@ pub fn at_creation(order: &Order) -> BTreeMap<String, String> {
     tags
 }
 
-/// The tags that the verdict adds to one snapshot.
+/// The tags that the verdict adds to one snapshot; to one that a VSS document made also
+/// those that it could not be created with.
 #[must_use]
 pub fn of_verdict(run: &Run, snapshot: &SnapshotVerdict) -> BTreeMap<String, String> {
-    let mut tags = BTreeMap::new();
+    let mut tags = if run.set_is_of_vss() { at_creation(&run.order) } else { BTreeMap::new() };
     let mut put = |key: &str, value: String| {
         if !value.is_empty() {
             tags.insert(key.to_owned(), value.chars().take(TAG_VALUE_CHARS_MAX).collect());

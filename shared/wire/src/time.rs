@@ -4,11 +4,20 @@
 /// since a report must not fail over it.
 #[must_use]
 pub fn rfc3339(epoch_ms: u64) -> String {
-    let timestamp = i64::try_from(epoch_ms)
+    format!("{:.3}", timestamp(epoch_ms))
+}
+
+/// RFC 3339 in UTC in whole seconds, as Systems Manager's filters take it.
+#[must_use]
+pub fn rfc3339_seconds(epoch_ms: u64) -> String {
+    format!("{:.0}", timestamp(epoch_ms))
+}
+
+fn timestamp(epoch_ms: u64) -> jiff::Timestamp {
+    i64::try_from(epoch_ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{timestamp:.3}")
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }
 
 /// The day of a time in UTC, `2026-01-02`: the partition of the ledger's index by time.

@@ -26,6 +26,8 @@ STACK = "stillpoint"
 AGENT_PACKAGE = "StillpointAgent"
 # CloudFormation takes minutes for the whole template; an hour means that it is stuck.
 STACK_SECONDS_MAX = 3600.0
+# As DLM has it, and infra/policy.yaml.
+SCHEDULES_MAX = 4
 POLL_SECONDS = 2.0
 
 
@@ -198,21 +200,53 @@ def deploy_policy(aws: Aws, options: argparse.Namespace) -> None:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise Failed(f"FILE: {path}: {error}") from error
-    # As `aws dlm get-lifecycle-policy` prints it, whole, or its PolicyDetails alone.
-    document = document.get("Policy", document).get("PolicyDetails", document)
-    schedules = [s for s in document.get("Schedules", []) if options.schedule in (None, s.get("Name"))]
-    crons = [(s["Name"], s.get("CreateRule", {}).get("CronExpression")) for s in schedules]
-    if len(crons) != 1 or crons[0][1] is None:
-        raise Failed(f"FILE: {path}: a policy stack fires one schedule with a CronExpression, found {crons or 'none'}"
-                     " (SCHEDULE=NAME chooses one)")
     policy_id = path.stem
-    parameters = {
+    parameters = policy_parameters(document, path, options.schedule) | {
         "PolicyId": policy_id,
-        "PolicyDocument": json.dumps(document, separators=(",", ":")),
-        "ScheduleName": crons[0][0],
-        "ScheduleExpression": crons[0][1],
+        # The Policy object without what its stack has in its own name.
+        "PolicyDocument": json.dumps(bare(document), separators=(",", ":")),
     } | assignments(options.parameters)
     deploy(aws, re.sub(r"[^0-9A-Za-z-]", "-", f"{STACK}-policy-{policy_id}"), INFRA / "policy.yaml", parameters, None)
+
+
+def bare(document: dict[str, Any]) -> dict[str, Any]:
+    """The PolicyDetails and the Stillpoint object, whichever of the three forms the document has."""
+    policy = document.get("Policy", document)
+    details = policy.get("PolicyDetails", policy)
+    extension = document.get("Stillpoint", policy.get("Stillpoint"))
+    return details if extension is None else details | {"Stillpoint": extension}
+
+
+def policy_parameters(document: dict[str, Any], path: Path, only: str | None) -> dict[str, str]:
+    """Names, expressions and time zone of the schedules, as the policy's stack takes them."""
+    details = bare(document)
+    schedules = details.get("Schedules", [])
+    if details.get("PolicyLanguage") == "SIMPLIFIED":
+        schedules = [{"Name": "Default", "CreateRule": {"Interval": 24, "IntervalUnit": "HOURS"}}]
+    named = [(one.get("Name", f"Schedule {n}"), one.get("CreateRule", {})) for n, one in enumerate(schedules, 1)]
+    chosen = [(name, expression(rule)) for name, rule in named if only in (None, name)]
+    if not 1 <= len(chosen) <= SCHEDULES_MAX:
+        raise Failed(f"FILE: {path}: a policy has 1 to {SCHEDULES_MAX} schedules, found {len(chosen)}"
+                     + (f" of the name {only} among {[name for name, _ in named]}" if only else ""))
+    parameters = {"TimeZone": details.get("Stillpoint", {}).get("TimeZone", "UTC")}
+    for n, (name, cron) in enumerate(chosen, 1):
+        if cron is None:
+            raise Failed(f"FILE: {path}: schedule {name}: found neither CronExpression nor Interval")
+        suffix = "" if n == 1 else str(n)
+        parameters |= {f"ScheduleName{suffix}": name, f"ScheduleExpression{suffix}": cron}
+    return parameters
+
+
+def expression(rule: dict[str, Any]) -> str | None:
+    """What EventBridge Scheduler takes: the CronExpression, or the Interval written out."""
+    if "CronExpression" in rule:
+        return str(rule["CronExpression"])
+    every = rule.get("Interval")
+    if not isinstance(every, int) or not 1 <= every <= 24 or 24 % every:
+        return None
+    hour, minute = (int(part) for part in (rule.get("Times") or ["00:00"])[0].split(":"))
+    hours = sorted((hour + n * every) % 24 for n in range(24 // every))
+    return f"cron({minute} {'*' if every == 1 else ','.join(map(str, hours))} * * ? *)"
 
 
 def default_package() -> Path:

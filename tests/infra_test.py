@@ -405,10 +405,17 @@ def test_a_policy_imports_only_what_the_stack_exports() -> None:
     assert imported == exported
 
 
-def test_a_firing_is_the_planners_event() -> None:
-    (schedule,) = of_type(POLICY_STACK, "AWS::Scheduler::Schedule").values()
+SUFFIXES = ["", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_firing_is_the_planners_event(suffix: str) -> None:
+    schedules = of_type(POLICY_STACK, "AWS::Scheduler::Schedule")
+    assert len(schedules) == len(SUFFIXES)
+    (schedule,) = [one for one in schedules.values()
+                   if one["ScheduleExpression"] == {"Ref": f"ScheduleExpression{suffix}"}]
     text = schedule["Target"]["Input"]["Fn::Sub"]
-    names = {"PolicyId": "policy-0a1b2c3d", "ScheduleName": "Every night_1-a"}
+    names = {"PolicyId": "policy-0a1b2c3d", f"ScheduleName{suffix}": "Every night_1-a"}
     for name, value in names.items():
         assert re.fullmatch(POLICY_STACK["Parameters"][name]["AllowedPattern"], value)
         text = text.replace(f"${{{name}}}", value)
@@ -417,14 +424,24 @@ def test_a_firing_is_the_planners_event() -> None:
         "schedule": "Every night_1-a",
         "scheduledTime": "<aws.scheduler.scheduled-time>",
     }
-    assert schedule["ScheduleExpressionTimezone"] == "UTC"
+    assert schedule["ScheduleExpressionTimezone"] == {"Ref": "TimeZone"}
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
 
 
-@pytest.mark.parametrize("name", ["PolicyId", "ScheduleName"])
+def test_schedules_beyond_the_first_are_there_when_they_have_a_name() -> None:
+    for name, resource in POLICY_STACK["Resources"].items():
+        if resource["Type"] == "AWS::Scheduler::Schedule" and name != "Schedule":
+            condition = POLICY_STACK["Conditions"][resource["Condition"]]
+            number = resource["Condition"].removeprefix("HasSchedule")
+            assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": f"ScheduleName{number}"}, ""]}]}
+            assert f"${{ScheduleName{number}}}" in resource["Properties"]["Target"]["Input"]["Fn::Sub"]
+
+
+@pytest.mark.parametrize("name", ["PolicyId", *(f"ScheduleName{suffix}" for suffix in SUFFIXES)])
 @pytest.mark.parametrize("value", ["", 'a"b', "a\\b", "a\nb", "a${b}", "a/b", "x" * 121])
 def test_no_parameter_can_break_the_firings_json(name: str, value: str) -> None:
-    assert not re.fullmatch(POLICY_STACK["Parameters"][name]["AllowedPattern"], value)
+    optional = value == "" and name[-1].isdigit()
+    assert bool(re.fullmatch(POLICY_STACK["Parameters"][name]["AllowedPattern"], value)) is optional
 
 
 @pytest.mark.parametrize(
@@ -438,8 +455,9 @@ def test_no_parameter_can_break_the_firings_json(name: str, value: str) -> None:
     ],
 )
 def test_a_schedule_expression_is_one_that_dlm_knows(value: str, legal: bool) -> None:
-    pattern = POLICY_STACK["Parameters"]["ScheduleExpression"]["AllowedPattern"]
-    assert bool(re.fullmatch(pattern, value)) is legal
+    for suffix in SUFFIXES:
+        pattern = POLICY_STACK["Parameters"][f"ScheduleExpression{suffix}"]["AllowedPattern"]
+        assert bool(re.fullmatch(pattern, value)) is legal
 
 
 def test_the_policy_is_where_the_planner_looks() -> None:

@@ -120,19 +120,13 @@ def run_deploy(client: Callable[[str], Any], infra: Path, *arguments: str) -> st
 def deploy_policy(
     client: Callable[[str], Any], infra: Path, policy_id: str, document: dict[str, Any]
 ) -> dict[str, str]:
-    """infra/policy.yaml for the first schedule of a policy document."""
-    schedule = document["Schedules"][0]
-    return create_stack(
-        client,
-        f"{STACK}-{policy_id}",
-        infra / "policy.yaml",
-        {
-            "PolicyId": policy_id,
-            "PolicyDocument": json.dumps(document),
-            "ScheduleName": schedule["Name"],
-            "ScheduleExpression": schedule["CreateRule"]["CronExpression"],
-        },
-    )
+    """infra/policy.yaml for the schedules of a policy document, which have CronExpressions."""
+    parameters = {"PolicyId": policy_id, "PolicyDocument": json.dumps(document)}
+    for n, schedule in enumerate(document["Schedules"], 1):
+        suffix = "" if n == 1 else str(n)
+        parameters[f"ScheduleName{suffix}"] = schedule["Name"]
+        parameters[f"ScheduleExpression{suffix}"] = schedule["CreateRule"]["CronExpression"]
+    return create_stack(client, f"{STACK}-{policy_id}", infra / "policy.yaml", parameters)
 
 
 def deploy(

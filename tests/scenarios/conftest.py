@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,12 +14,19 @@ from lab.deploy import deploy_policy
 from scenarios.account import Account
 from scenarios.instance import Instance
 from scenarios.places import INFRA
-from scenarios.policies import policy
+from scenarios.policies import SECOND_SCHEDULE, policy
 
 # Creating the stack takes less; a firing that is nearer would be missed.
 _STACK_S = 10
 
 Launch = Callable[..., Instance]
+
+
+class Scheduled(NamedTuple):
+    """What fires by itself: when (RFC 3339), and the instance of the policy `coinciding`."""
+
+    nominal: str
+    instance: Instance
 
 
 @pytest.fixture
@@ -46,13 +53,24 @@ def no_faults_left(account: Account) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def scheduled(account: Account) -> datetime:
-    """A policy with an impossible field whose schedule, through infra/policy.yaml, fires at this
-    time: the next full minute."""
-    nominal = datetime.now(UTC) + timedelta(seconds=60 + _STACK_S)
-    nominal = nominal.replace(second=0, microsecond=0)
-    details = policy("nobody", "Stillpoint-Filesystem", ExecutionTimeout=500)
-    cron = f"cron({nominal.minute} {nominal.hour} * * ? *)"
-    details["Schedules"][0]["CreateRule"]["CronExpression"] = cron
-    deploy_policy(account.cloud.client, INFRA, "scheduled", details)
-    return nominal
+def scheduled(account: Account) -> Iterator[Scheduled]:
+    """Two policies that fire through infra/policy.yaml at the next full minute, each with two
+    schedules: `scheduled` has an impossible field, `coinciding` one instance and no script."""
+    at = datetime.now(UTC) + timedelta(seconds=60 + _STACK_S)
+    at = at.replace(second=0, microsecond=0)
+    cron = f"cron({at.minute} {at.hour} * * ? *)"
+    broken = policy("nobody", "Stillpoint-Filesystem", ExecutionTimeout=500)
+    instance = account.launch("coinciding")
+    whole = policy(instance.target, "Stillpoint-Filesystem")
+    for details in (broken, whole):
+        (first,) = details["Schedules"]
+        first["CreateRule"]["CronExpression"] = cron
+        second = {"Name": SECOND_SCHEDULE, "RetainRule": {"Count": 30},
+                  "CreateRule": {"CronExpression": cron},
+                  "TagsToAdd": [{"Key": "asked-by", "Value": SECOND_SCHEDULE}]}
+        details["Schedules"] = [first, second]
+    del whole["Schedules"][0]["CreateRule"]["Scripts"]
+    deploy_policy(account.cloud.client, INFRA, "scheduled", broken)
+    deploy_policy(account.cloud.client, INFRA, "coinciding", whole)
+    yield Scheduled(at.strftime("%Y-%m-%dT%H:%M:%SZ"), instance)
+    instance.vanish()

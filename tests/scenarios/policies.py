@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 SCHEDULE = "nightly"
+SECOND_SCHEDULE = "monthly"
 # What DLM's documents allow as an execution id.
 EXECUTION_ID = "^(None|" + "-".join(f"[a-fA-F0-9]{{{n}}}" for n in (8, 4, 4, 4, 12)) + ")$"
 

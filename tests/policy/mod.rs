@@ -7,6 +7,7 @@
 mod after;
 mod blackouts;
 mod coincide;
+mod corpus;
 mod cron_properties;
 mod cron_tables;
 mod default_policy;

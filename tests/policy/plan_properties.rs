@@ -46,6 +46,7 @@ fn instances() -> impl Strategy<Value = Instance> {
     ];
     (0u32..20, prop::sample::select(states), any::<bool>(), few_tags(), volumes(), managed)
         .prop_map(|(n, state, windows, tags, volumes, managed)| Instance {
+            instance_type: String::new(),
             launched_ms: None,
             backed_up_ms: None,
             id: format!("i-{n}"),

@@ -75,6 +75,36 @@ fn a_windows_instance_is_warned_about() {
     assert_eq!(planned(vec![windows]).warnings, [""; 0]);
 }
 
+fn under_vss(change: fn(&mut Instance), install: bool) -> PlannedScript {
+    let mut document = base();
+    document["Parameters"] = json!({});
+    document["Schedules"][0]["CopyTags"] = json!(false);
+    document["Schedules"][0]["CreateRule"]["Scripts"] =
+        json!([{"ExecutionHandler": "AWS_VSS_BACKUP"}]);
+    document["Stillpoint"] = json!({"Scripts": [{"VssInstall": install}]});
+    let mut windows = instance("i-1");
+    windows.platform = Platform::Windows;
+    change(&mut windows);
+    let inventory = Inventory { instances: vec![windows] };
+    let plan = plan(&policy(&document), &scheduled(), &inventory).expect("a plan");
+    assert_eq!(plan.warnings, [""; 0]);
+    plan.runs[0].script.clone().expect("a script")
+}
+
+#[test]
+fn where_vss_cannot_work_the_plan_says_so() {
+    let works = under_vss(|_| {}, false);
+    assert_eq!((works.document.as_str(), works.skip), ("AWSEC2-CreateVssSnapshot", None));
+    let installs = under_vss(|_| {}, true);
+    assert_eq!(installs.document, "AWSEC2-VssInstallAndSnapshot");
+    let linux = under_vss(|instance| instance.platform = Platform::Linux, false);
+    let why = "AWS_VSS_BACKUP is for Windows, and the instance does not run it";
+    assert_eq!(linux.skip.as_deref(), Some(why));
+    let small = under_vss(|instance| instance.instance_type = "t3.micro".into(), false);
+    let why = "AWS does not support VSS on instances of type t3.micro";
+    assert_eq!(small.skip.as_deref(), Some(why));
+}
+
 #[test]
 fn tags_are_the_policys_with_variables_resolved() {
     let variables = json!([{"Key": "instance", "Value": "$(instance-id)"},

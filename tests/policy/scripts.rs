@@ -188,15 +188,17 @@ fn the_document_for_sap_hana_is_known_by_its_name_and_by_an_arn() {
 }
 
 #[test]
-fn handlers_that_are_not_run_are_refused_by_name() {
-    let vss = "AWS_VSS_BACKUP\", allowed your own SSM document (VSS snapshots are not made by \
-               this version of Stillpoint; keep this policy in DLM)";
+fn vss_is_one_document_with_its_own_time() {
     let mut document = base();
     document["Parameters"] = json!({});
     document["Schedules"][0]["CopyTags"] = json!(false);
     document["Schedules"][0]["CreateRule"]["Scripts"] =
         json!([{"ExecutionHandler": "AWS_VSS_BACKUP", "MaximumRetryCount": 1}]);
-    assert_eq!(problems(&document), [format!("{SCRIPT}.ExecutionHandler: found \"{vss}")]);
+    let policy = policy(&document);
+    let script = policy.schedules[0].script.as_ref().expect("a script");
+    assert_eq!(script.handler, Handler::Vss);
+    assert_eq!(script.document, "AWSEC2-CreateVssSnapshot");
+    assert_eq!((script.timeout_secs, script.retries, script.fallback), (800, 1, true));
 }
 
 #[test]
@@ -215,7 +217,6 @@ fn what_dlm_forbids_beside_vss_is_said_as_well() {
         paths,
         [
             "PolicyDetails.Schedules[0].CopyTags",
-            &script("ExecutionHandler"),
             &script("Stages"),
             &script("ExecutionHandlerService"),
             &script("ExecutionTimeout"),

@@ -178,7 +178,7 @@ fn each_way_of_being_wrong_has_its_line() {
         ),
         (
             one(json!({"ExecutionTimeout": 9})),
-            &["Stillpoint.Scripts[0].ExecutionTimeout: found 9, allowed 10 to 300 (seconds)"],
+            &["Stillpoint.Scripts[0].ExecutionTimeout: found 9, allowed 10 to 800 (seconds)"],
         ),
         (
             one(json!({"ExecutionTimeout": 161})),
@@ -260,6 +260,32 @@ fn a_deadline_is_for_documents_that_know_it() {
             "Stillpoint.Scripts[0].Deadline: found it for Own-Document of schedule nightly, allowed it \
           for documents of Stillpoint; another may take it in DocumentParameters"
         ]
+    );
+}
+
+#[test]
+fn under_vss_the_document_has_its_own_limits() {
+    let mut document = with(json!({"Scripts": [{"ExecutionTimeout": 120, "VssInstall": true}]}));
+    document["Parameters"] = json!({});
+    document["Schedules"][0]["CopyTags"] = json!(false);
+    document["Schedules"][0]["CreateRule"]["Scripts"] =
+        json!([{"ExecutionHandler": "AWS_VSS_BACKUP", "MaximumRetryCount": 3}]);
+    assert!(policy(&document).settings.scripts["nightly"].vss_install);
+    document["Stillpoint"]["Scripts"][0] = json!({"ExecutionTimeout": 119, "Deadline": 30});
+    assert_eq!(
+        problems(&document),
+        [
+            "Stillpoint.Scripts[0].ExecutionTimeout: found 119, allowed at least 120 with \
+             AWS_VSS_BACKUP",
+            "Stillpoint.Scripts[0].Deadline: found it for schedule nightly, allowed nothing: VSS \
+             holds writes for at most 10 seconds",
+        ]
+    );
+    let scripted = with(json!({"Scripts": [{"VssInstall": true}]}));
+    assert_eq!(
+        problems(&scripted),
+        ["Stillpoint.Scripts[0].VssInstall: found true for schedule nightly, allowed true with \
+          AWS_VSS_BACKUP only"]
     );
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn instance(id: &str) -> Instance {
         id: id.into(),
         state: "running".into(),
         platform: Platform::Linux,
+        instance_type: "m7g.large".into(),
         tags: tags(&[("Backup", "yes")]),
         root_device: "/dev/xvda".into(),
         volumes: vec![

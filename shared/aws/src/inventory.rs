@@ -178,6 +178,10 @@ fn describe(
             Some(_) => Platform::Windows,
             None => Platform::Linux,
         },
+        instance_type: instance
+            .instance_type()
+            .map(|one| one.as_str().to_owned())
+            .unwrap_or_default(),
         tags: tags(instance.tags()),
         root_device: instance.root_device_name().unwrap_or_default().to_owned(),
         volumes: attached.collect(),

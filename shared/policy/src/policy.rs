@@ -137,6 +137,7 @@ pub struct Script {
     pub handler: Handler,
     pub pre: bool,
     pub post: bool,
+    /// Of each stage; of a VSS document, for the whole of it.
     pub timeout_secs: u32,
     pub retries: u32,
     /// ExecuteOperationOnScriptFailure: a crash-consistent set when the pre-script fails.
@@ -151,6 +152,6 @@ pub enum Handler {
     Document,
     /// The same with AWS's own document for SAP HANA.
     SapHana,
-    /// AWS_VSS_BACKUP: the document makes the snapshots itself.
+    /// AWS_VSS_BACKUP: AWSEC2-CreateVssSnapshot makes the snapshots itself, on the instance.
     Vss,
 }

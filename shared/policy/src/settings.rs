@@ -64,6 +64,8 @@ pub struct ScriptSettings {
     pub parameters: BTreeMap<String, Vec<String>>,
     /// VssExcludeDataVolumeTags: under AWS_VSS_BACKUP, data volumes with any of these tags.
     pub vss_exclude_data_volume_tags: Vec<crate::Tag>,
+    /// VssInstall: under AWS_VSS_BACKUP, install what the instance lacks of VSS first.
+    pub vss_install: bool,
 }
 
 /// A time in which no scheduled run begins, on the clock of the policy's time zone.

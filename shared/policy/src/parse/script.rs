@@ -15,6 +15,10 @@ const MAX_RETRIES: u32 = 3;
 const DOCUMENT_CHARS: std::ops::RangeInclusive<usize> = 3..=128;
 
 const VSS_HANDLER: &str = "AWS_VSS_BACKUP";
+/// What DLM runs for it.
+const VSS_DOCUMENT: &str = "AWSEC2-CreateVssSnapshot";
+/// That document's own default, for the whole of it.
+const VSS_TIMEOUT_SECS: u32 = 800;
 const SAP_HANA_HANDLER: &str = "AWSSystemsManagerSAP-CreateDLMSnapshotForSAPHANA";
 
 const FIELDS: [&str; 6] = [
@@ -56,7 +60,10 @@ pub(super) fn read(rule: &Object<'_>, report: &mut Report) -> Option<Script> {
         handler,
         pre,
         post,
-        timeout_secs: timeout.unwrap_or(Some(DEFAULT_TIMEOUT_SECS))?,
+        timeout_secs: timeout.unwrap_or(Some(match handler {
+            Handler::Vss => VSS_TIMEOUT_SECS,
+            Handler::Document | Handler::SapHana => DEFAULT_TIMEOUT_SECS,
+        }))?,
         retries: retries.unwrap_or(Some(0))?,
         fallback,
     })
@@ -76,12 +83,7 @@ fn is_vss_handler(handler: Option<&At<'_>>) -> bool {
 fn handler(field: &At<'_>, report: &mut Report) -> Option<(Handler, String)> {
     let text = field.text(report)?;
     if text == VSS_HANDLER {
-        field.refuse(
-            report,
-            "your own SSM document (VSS snapshots are not made by this version of Stillpoint; \
-             keep this policy in DLM)",
-        );
-        return None;
+        return Some((Handler::Vss, VSS_DOCUMENT.to_owned()));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:/".contains(c);
     if !DOCUMENT_CHARS.contains(&text.chars().count()) || !text.chars().all(plain) {

@@ -10,13 +10,21 @@ use crate::reader::At;
 use crate::report::Report;
 use crate::settings::ScriptSettings;
 
-const FIELDS: [&str; 5] =
-    ["Schedule", "ExecutionTimeout", "Deadline", "DocumentParameters", "VssExcludeDataVolumeTags"];
+const FIELDS: [&str; 6] = [
+    "Schedule",
+    "ExecutionTimeout",
+    "Deadline",
+    "DocumentParameters",
+    "VssExcludeDataVolumeTags",
+    "VssInstall",
+];
 const MAX_SCHEDULES: usize = 4;
 /// One invocation of the runner (900 s) has to see an attempt to its end: the pre-script and the
 /// post-script with each of its retries, 46 s around each, and a minute for what lies between.
 const MAX_TIMEOUT_SECS: [u32; 4] = [300, 230, 160, 120];
-const MIN_TIMEOUT_SECS: u32 = 10;
+const TIMEOUT_SECS: std::ops::RangeInclusive<u32> = 10..=800;
+/// What the VSS documents take as executionTimeout, up to their own default.
+const MIN_VSS_TIMEOUT_SECS: u32 = 120;
 /// What the agent takes as `--deadline`; below five seconds no CreateSnapshots is answered.
 const DEADLINE_SECS: std::ops::RangeInclusive<u32> = 5..=600;
 const MAX_PARAMETERS: usize = 50;
@@ -48,8 +56,7 @@ fn read_one(entry: &At<'_>, report: &mut Report) -> Option<Entry> {
         None => None,
     };
     let timeout = object.get("ExecutionTimeout");
-    let range = MIN_TIMEOUT_SECS..=MAX_TIMEOUT_SECS[0];
-    let timeout = timeout.and_then(|field| field.whole(report, range, "(seconds)"));
+    let timeout = timeout.and_then(|field| field.whole(report, TIMEOUT_SECS, "(seconds)"));
     let deadline = object.get("Deadline");
     let deadline = deadline.and_then(|field| field.whole(report, DEADLINE_SECS, "(seconds)"));
     let parameters = object.get("DocumentParameters");
@@ -64,6 +71,7 @@ fn read_one(entry: &At<'_>, report: &mut Report) -> Option<Entry> {
             vss_exclude_data_volume_tags: vss
                 .map(|field| tags::read(&field, report, 0..=MAX_EXCLUDE_DATA_VOLUME_TAGS))
                 .unwrap_or_default(),
+            vss_install: object.boolean_or(report, "VssInstall", false),
         },
     })
 }
@@ -150,11 +158,19 @@ fn check_fit(entry: &Entry, schedule: &Schedule, report: &mut Report) {
     let mut refuse = |name: &str, found: String, allowed: String| {
         report.add(format!("{}.{name}", entry.path), found, allowed);
     };
+    let vss = script.handler == Handler::Vss;
     let retries = script.retries;
     let longest = MAX_TIMEOUT_SECS.get(retries as usize).copied().unwrap_or(120);
-    if let Some(timeout) = entry.settings.timeout_secs.filter(|timeout| *timeout > longest) {
-        let allowed = format!("at most {longest} with MaximumRetryCount {retries}");
-        refuse("ExecutionTimeout", timeout.to_string(), allowed);
+    match entry.settings.timeout_secs {
+        Some(timeout) if vss && timeout < MIN_VSS_TIMEOUT_SECS => {
+            let allowed = format!("at least {MIN_VSS_TIMEOUT_SECS} with AWS_VSS_BACKUP");
+            refuse("ExecutionTimeout", timeout.to_string(), allowed);
+        }
+        Some(timeout) if !vss && timeout > longest => {
+            let allowed = format!("at most {longest} with MaximumRetryCount {retries}");
+            refuse("ExecutionTimeout", timeout.to_string(), allowed);
+        }
+        _ => {}
     }
     let name = script.document.rsplit('/').next().unwrap_or_default();
     let ours = name.starts_with(OUR_DOCUMENTS);
@@ -163,7 +179,10 @@ fn check_fit(entry: &Entry, schedule: &Schedule, report: &mut Report) {
         let allowed = "it for documents of Stillpoint; another may take it in DocumentParameters";
         refuse("Deadline", found, allowed.into());
     }
-    let vss = script.handler == Handler::Vss;
+    if !vss && entry.settings.vss_install {
+        let found = format!("true for schedule {}", schedule.name);
+        refuse("VssInstall", found, "true with AWS_VSS_BACKUP only".into());
+    }
     if !vss && !entry.settings.vss_exclude_data_volume_tags.is_empty() {
         let found = format!("it for schedule {}", schedule.name);
         let allowed = "it with AWS_VSS_BACKUP only; Parameters.ExcludeDataVolumeTags does the rest";

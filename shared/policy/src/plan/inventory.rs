@@ -19,6 +19,9 @@ pub struct Instance {
     /// EC2's name of the state: `running`, `stopped` and so on.
     pub state: String,
     pub platform: Platform,
+    /// `m7g.large` and so on.
+    #[serde(default)]
+    pub instance_type: String,
     pub tags: BTreeMap<String, String>,
     /// RootDeviceName; the volume attached as this device is the boot volume.
     pub root_device: String,

@@ -3,10 +3,16 @@
 use super::run::PlannedScript;
 use super::{Instance, Managed, Platform};
 use crate::coincide::SetRules;
-use crate::policy::Policy;
+use crate::policy::{Handler, Policy};
 
 /// The agent's option of that name, which documents of ours have as a parameter.
 const DEADLINE: &str = "deadline";
+
+/// Installs the VSS components and then does what the policy's document does.
+const INSTALLING_DOCUMENT: &str = "AWSEC2-VssInstallAndSnapshot";
+/// AWS's page on VSS: these have too little memory for it.
+const NOT_FOR_VSS: [&str; 6] =
+    ["t2.nano", "t2.micro", "t3.nano", "t3.micro", "t3a.nano", "t3a.micro"];
 
 pub(super) fn choose(
     policy: &Policy,
@@ -23,8 +29,10 @@ pub(super) fn choose(
         parameters.insert(DEADLINE.into(), vec![format!("{deadline}s")]);
     }
     let timeout_secs = settings.and_then(|settings| settings.timeout_secs);
-    let skip = why_skipped(instance, running);
-    if skip.is_none() && instance.platform == Platform::Windows {
+    let vss = script.handler == Handler::Vss;
+    let skip =
+        why_skipped(instance, running).or_else(|| if vss { why_no_vss(instance) } else { None });
+    if skip.is_none() && !vss && instance.platform == Platform::Windows {
         // A step whose precondition does not match is skipped, and the command is a success.
         warnings.push(format!(
             "{}: runs Windows; a step of {} that is for Linux is skipped there, and Systems \
@@ -32,8 +40,9 @@ pub(super) fn choose(
             instance.id, script.document
         ));
     }
+    let install = vss && settings.is_some_and(|settings| settings.vss_install);
     Some(PlannedScript {
-        document: script.document.clone(),
+        document: if install { INSTALLING_DOCUMENT.into() } else { script.document.clone() },
         handler: script.handler,
         parameters,
         pre: script.pre,
@@ -57,4 +66,13 @@ fn why_skipped(instance: &Instance, running: bool) -> Option<String> {
         )),
         Managed::NotManaged => Some("the instance is not managed by Systems Manager".into()),
     }
+}
+
+fn why_no_vss(instance: &Instance) -> Option<String> {
+    if instance.platform != Platform::Windows {
+        return Some("AWS_VSS_BACKUP is for Windows, and the instance does not run it".into());
+    }
+    NOT_FOR_VSS.contains(&instance.instance_type.as_str()).then(|| {
+        format!("AWS does not support VSS on instances of type {}", instance.instance_type)
+    })
 }

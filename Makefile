@@ -44,9 +44,10 @@ lab-tests: build
 	cd tests && ../$(PY) -m pytest -q
 
 # What is deployed, into target/package: the functions' zips, the agent, its Distributor package,
-# SHA256SUMS and sbom.cdx.json. PROFILE=dev is quick and large; ARCH=arm64 or x86_64 is that alone.
+# SHA256SUMS and sbom.cdx.json. PROFILE=dev is quick and large; ARCH=arm64 or x86_64 is
+# that alone; AGENT_ONLY=1 leaves the functions out.
 package:
-	python3 infra/package.py --profile $(or $(PROFILE),release) $(if $(ARCH),--arch $(ARCH))
+	python3 infra/package.py --profile $(or $(PROFILE),release) $(if $(ARCH),--arch $(ARCH)) $(if $(AGENT_ONLY),--agent-only)
 
 # Into the account of the AWS CLI: the whole of it once, then each policy file. ENDPOINT is another
 # address than AWS's, REGION another Region, PARAMETERS as in "AlarmEmail=oncall@example.com".

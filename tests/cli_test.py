@@ -85,3 +85,59 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         done = subprocess.run([CLI, "policy", "check", str(POLICY)], stdout=closed,
                               stderr=subprocess.PIPE, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+# --- import from DLM ------------------------------------------------------------------------------
+
+
+def stand_in_for_aws(folder: Path, body: str) -> str:
+    """A program `aws` of this body, and a PATH that finds it first."""
+    program = folder / "aws"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_a_policy_of_dlm_becomes_one_of_ours_unchanged() -> None:
+    done = stillpoint("policy", "import", str(POLICY))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == json.loads(POLICY.read_text())["Policy"]["PolicyDetails"]
+    assert stillpoint("policy", "check", "-", stdin=done.stdout).returncode == 0
+    again = stillpoint("policy", "import", "-", stdin=done.stdout)
+    assert json.loads(again.stdout) == json.loads(done.stdout), "a bare document stays as it is"
+
+
+def test_an_id_is_asked_for_with_the_aws_cli_in_the_same_account(tmp_path: Path) -> None:
+    path = stand_in_for_aws(tmp_path, f'echo "$@" > {tmp_path}/asked; cat {POLICY}')
+    done = stillpoint("policy", "import", "policy-0123456789abcdef0", "--region", "eu-west-1",
+                      "--profile", "backup", PATH=path)
+    assert done.returncode == 0, done
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked == ["dlm", "get-lifecycle-policy", "--output", "json", "--policy-id",
+                     "policy-0123456789abcdef0", "--region", "eu-west-1", "--profile", "backup"]
+
+
+def test_what_dlm_says_is_passed_on(tmp_path: Path) -> None:
+    path = stand_in_for_aws(tmp_path, "echo 'ResourceNotFoundException: no such policy' >&2; exit 254")
+    done = stillpoint("policy", "import", "policy-0123456789abcdef0", PATH=path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "stillpoint: ResourceNotFoundException: no such policy\n"
+    without = stillpoint("policy", "import", "policy-0123456789abcdef0", PATH="/nowhere")
+    assert without.returncode == 1 and "> policy.json" in without.stderr
+
+
+def test_a_policy_that_would_be_refused_is_not_imported() -> None:
+    done = stillpoint("policy", "import", "-", stdin=changed({"RetainRule": {"Count": 1001}}))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "RetainRule.Count: found 1001" in done.stderr
+
+
+def test_an_import_never_writes_over_a_file(tmp_path: Path) -> None:
+    target = tmp_path / "nightly.json"
+    done = stillpoint("policy", "import", str(POLICY), "--to", str(target))
+    assert done.returncode == 0 and f"make policy FILE={target}" in done.stdout
+    assert "--policy-id policy-0f2ad5a5b8e6c1d34 --state DISABLED" in done.stdout
+    written = target.read_text()
+    again = stillpoint("policy", "import", str(POLICY), "--to", str(target))
+    assert again.returncode == 2 and "--to: found" in again.stderr
+    assert target.read_text() == written

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.template import POLICY, ROOT, TEMPLATE, actions, as_list, load, of_type, statements
+from infra.template import HUB, POLICY, ROOT, TEMPLATE, actions, as_list, load, of_type, statements
 
 TEMPLATE_TEXT = TEMPLATE.read_text()
 STACK = load(TEMPLATE)
@@ -99,6 +99,7 @@ def test_cfn_lint_passes_with_every_rule(tmp_path: Path) -> None:
             "--",
             TEMPLATE,
             POLICY,
+            HUB,
         ],
         cwd=tmp_path,
         env={"HOME": str(tmp_path), "PATH": ""},
@@ -109,7 +110,7 @@ def test_cfn_lint_passes_with_every_rule(tmp_path: Path) -> None:
     assert (lint.returncode, lint.stdout) == (0, ""), lint.stdout + lint.stderr
 
 
-@pytest.mark.parametrize("path", [TEMPLATE, POLICY], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [TEMPLATE, POLICY, HUB], ids=lambda p: p.name)
 def test_templates_are_plain_cloudformation(path: Path) -> None:
     template = load(path)
     assert "Transform" not in template
@@ -458,6 +459,12 @@ def test_a_schedule_expression_is_one_that_dlm_knows(value: str, legal: bool) ->
     for suffix in SUFFIXES:
         pattern = POLICY_STACK["Parameters"][f"ScheduleExpression{suffix}"]["AllowedPattern"]
         assert bool(re.fullmatch(pattern, value)) is legal
+
+
+def test_the_stack_says_which_version_it_is() -> None:
+    version = re.search(r'^version = "([^"]+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+    (parameter,) = of_type(STACK, "AWS::SSM::Parameter").values()
+    assert (parameter["Name"], parameter["Value"]) == ("/stillpoint/version", version[1])
 
 
 def test_the_policy_is_where_the_planner_looks() -> None:

@@ -30,6 +30,16 @@ impl Context {
         })
     }
 
+    /// The same account for the AWS CLI, as its options.
+    pub(crate) fn aws_options(&self) -> Vec<&str> {
+        let Access { region, profile, endpoint_url } = &self.access;
+        [("--region", region), ("--profile", profile), ("--endpoint-url", endpoint_url)]
+            .into_iter()
+            .filter_map(|(name, value)| value.as_deref().map(|value| [name, value]))
+            .flatten()
+            .collect()
+    }
+
     /// Now, in milliseconds since the epoch.
     #[must_use]
     pub fn now_ms(&self) -> u64 {

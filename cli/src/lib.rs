@@ -10,6 +10,7 @@
 
 mod codes;
 mod context;
+mod doctor;
 mod failure;
 mod out;
 mod plan;
@@ -69,6 +70,8 @@ enum Command {
     Runs(runs::Runs),
     /// The whole story of one run: when, why, what to do, and what its snapshots are worth.
     Show(show::Show),
+    /// What would spoil the next run: versions, grants, targets, agents, volumes, the clock.
+    Doctor(doctor::Doctor),
 }
 
 /// Runs one command line to its exit code.
@@ -95,5 +98,6 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> 
         Command::Plan(plan) => plan::go(plan, context).await,
         Command::Runs(runs) => runs::go(runs, context).await,
         Command::Show(show) => show::go(show, context).await,
+        Command::Doctor(doctor) => doctor::go(doctor, context).await,
     }
 }

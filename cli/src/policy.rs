@@ -1,6 +1,7 @@
 //! `stillpoint policy …`: policies as files.
 
 mod check;
+mod import;
 
 use clap::Subcommand;
 
@@ -10,11 +11,14 @@ use crate::{Context, Exit, Failure};
 pub(crate) enum Policy {
     /// Reads a policy and names everything that is wrong with it, without AWS.
     Check(check::Check),
+    /// Takes a policy over from Amazon Data Lifecycle Manager.
+    Import(import::Import),
 }
 
 pub(crate) fn go(policy: Policy, context: &Context) -> Result<Exit, Failure> {
     match policy {
         Policy::Check(check) => check::go(&check, context),
+        Policy::Import(import) => import::go(&import, context),
     }
 }
 

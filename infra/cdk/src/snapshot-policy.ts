@@ -128,11 +128,13 @@ export class SnapshotPolicy extends Construct {
   /** A stack cannot import what it exports itself: refer to the resources instead. */
   private referTo(stillpoint: Stillpoint): void {
     const of = (logicalId: string) => stillpoint.template.getResource(logicalId);
-    const schedule = this.template.getResource("Schedule") as CfnSchedule;
-    schedule.groupName = of("Schedules").ref;
-    schedule.addPropertyOverride("Target.Arn", of("Planner").getAtt("Arn"));
-    schedule.addPropertyOverride("Target.RoleArn", of("SchedulerRole").getAtt("Arn"));
-    schedule.addPropertyOverride("Target.DeadLetterConfig.Arn", of("FiringsDeadQueue").getAtt("Arn"));
+    const schedules = this.template.node.findAll().filter((one) => one instanceof CfnSchedule);
+    for (const schedule of schedules) {
+      schedule.groupName = of("Schedules").ref;
+      schedule.addPropertyOverride("Target.Arn", of("Planner").getAtt("Arn"));
+      schedule.addPropertyOverride("Target.RoleArn", of("SchedulerRole").getAtt("Arn"));
+      schedule.addPropertyOverride("Target.DeadLetterConfig.Arn", of("FiringsDeadQueue").getAtt("Arn"));
+    }
     const alarm = this.template.getResource("NoGoodSetAlarm") as CfnAlarm;
     alarm.alarmActions = [stillpoint.alarms.topicArn];
     alarm.okActions = [stillpoint.alarms.topicArn];

@@ -1,0 +1,91 @@
+//! `stillpoint doctor`: what keeps the next run from being a good one, before it fails. It reads,
+//! and with `--probe` asks the agents for a dry-run; it changes nothing.
+
+mod account;
+mod agents;
+mod finding;
+mod policies;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{Context, Exit, Failure, Out, Table};
+use finding::{Finding, Level};
+
+/// Looks for what would spoil the next run: exit 1 if it finds something.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Only this deployed policy; may be repeated.
+    #[arg(long, value_name = "ID")]
+    policy: Vec<String>,
+    /// Also ask the agent on each target what it would freeze: sends a dry-run by Systems Manager,
+    /// which changes nothing.
+    #[arg(long)]
+    probe: bool,
+}
+
+pub(crate) async fn go(doctor: Doctor, context: &Context) -> Result<Exit, Failure> {
+    let cloud = context.cloud().await?;
+    let mut findings = account::examine(&cloud).await?;
+    let deployed = cloud.policies().await?;
+    if let Some(id) = doctor.policy.iter().find(|id| !deployed.contains_key(*id)) {
+        return Err(Failure::bad_input(
+            "--policy",
+            id,
+            &format!(
+                "a deployed policy: {}",
+                deployed.keys().cloned().collect::<Vec<_>>().join(", ")
+            ),
+        ));
+    }
+    if deployed.is_empty() {
+        let remedy =
+            "make policy FILE=nightly.json, or stillpoint policy import to take one over from DLM";
+        findings.push(Finding::warn("policies", "none is deployed: nothing is scheduled", remedy));
+    }
+    let wanted = |id: &&String| doctor.policy.is_empty() || doctor.policy.contains(id);
+    let mut orders = vec![];
+    for (id, json) in deployed.iter().filter(|(id, _)| wanted(id)) {
+        let (found, runs) = policies::examine(&cloud, id, json).await?;
+        findings.extend(found);
+        orders.extend(runs);
+    }
+    if doctor.probe {
+        findings.extend(agents::examine(&cloud, &orders, &context.out).await);
+    } else if !orders.is_empty() {
+        let text = "not asked: --probe sends each a dry-run, which changes nothing";
+        findings.push(Finding::note("agents", text));
+    }
+    show(&findings, &context.out)?;
+    let bad = findings.iter().any(|one| one.level == Level::Bad);
+    Ok(if bad { Exit::Failed } else { Exit::Done })
+}
+
+fn show(findings: &[Finding], out: &Out) -> Result<(), Failure> {
+    if out.json {
+        let all: Vec<_> = findings
+            .iter()
+            .map(|one| {
+                json!({"level": one.level.name(), "subject": one.subject, "text": one.text,
+                       "remedy": one.remedy})
+            })
+            .collect();
+        return out.print_json(&json!({ "findings": all }));
+    }
+    let mut table = Table::indented(0);
+    for one in findings {
+        let level = match one.level {
+            Level::Good => out.paint.good("ok"),
+            Level::Note => out.paint.dim("note"),
+            Level::Warn => out.paint.warn("warn"),
+            Level::Bad => out.paint.bad("bad"),
+        };
+        table.row([level, one.subject.clone(), one.text.clone()]);
+        if !one.remedy.is_empty() {
+            table.row([String::new(), String::new(), out.paint.dim(&format!("-> {}", one.remedy))]);
+        }
+    }
+    let count = |level| findings.iter().filter(|one| one.level == level).count();
+    let (bad, warn) = (count(Level::Bad), count(Level::Warn));
+    out.print(&format!("{}\n{bad} bad, {warn} to look at\n", table.render(out.width)))
+}

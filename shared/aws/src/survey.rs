@@ -1,0 +1,121 @@
+//! What only a person's command line reads: what is deployed, which policies there are, whether a
+//! document can be sent, and how far two clocks are apart.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_ssm::types::ResourceTypeForTagging;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::date_time::Format;
+use stillpoint_drive::outside::{Clock, Fault};
+
+use crate::Cloud;
+use crate::fault::fault;
+
+/// Where `infra/template.yaml` says which version it is of.
+const VERSION_PARAMETER: &str = "/stillpoint/version";
+
+/// An SSM document, as far as a run depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFacts {
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Cloud {
+    /// The version of the deployed stack; none where nothing is deployed, and how many
+    /// milliseconds this machine's clock is ahead of AWS's, if the answer told a time.
+    ///
+    /// # Errors
+    /// Any fault but that the parameter is not there.
+    pub async fn deployed(&self) -> Result<(Option<String>, Option<i64>), Fault> {
+        let date = ServerDate::default();
+        let request = self.ssm.get_parameter().name(VERSION_PARAMETER);
+        let answer = request.customize().interceptor(date.clone()).send().await.map_err(fault);
+        let ahead_ms = date.ahead_ms(self.now_ms());
+        match answer {
+            Ok(answer) => {
+                let value = answer.parameter().and_then(|parameter| parameter.value());
+                Ok((value.map(str::to_owned), ahead_ms))
+            }
+            Err(fault) if fault.code == "ParameterNotFound" => Ok((None, ahead_ms)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The JSON of every deployed policy, by id.
+    ///
+    /// # Errors
+    /// Any of the pages.
+    pub async fn policies(&self) -> Result<BTreeMap<String, String>, Fault> {
+        let prefix = &self.names.policy_prefix;
+        let request = self.ssm.get_parameters_by_path().path(prefix).with_decryption(true);
+        let mut pages = request.into_paginator().send();
+        let mut found = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            for parameter in page.map_err(fault)?.parameters() {
+                let name = parameter.name().unwrap_or_default();
+                let id = name.strip_prefix(prefix.as_str()).unwrap_or(name);
+                found.insert(id.to_owned(), parameter.value().unwrap_or_default().to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    /// A document's facts; none if there is no such document here.
+    ///
+    /// # Errors
+    /// Any fault but that it is not there.
+    pub async fn document(&self, name: &str) -> Result<Option<DocumentFacts>, Fault> {
+        let described = self.ssm.describe_document().name(name).send().await.map_err(fault);
+        match described {
+            Ok(_) => {}
+            Err(fault) if fault.code.starts_with("InvalidDocument") => return Ok(None),
+            Err(fault) => return Err(fault),
+        }
+        let request = self
+            .ssm
+            .list_tags_for_resource()
+            .resource_type(ResourceTypeForTagging::Document)
+            .resource_id(name);
+        let answer = request.send().await.map_err(fault)?;
+        let tags =
+            answer.tag_list().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned()));
+        Ok(Some(DocumentFacts { tags: tags.collect() }))
+    }
+}
+
+/// The Date header of an answer.
+#[derive(Clone, Debug, Default)]
+struct ServerDate(Arc<Mutex<Option<String>>>);
+
+impl ServerDate {
+    fn ahead_ms(&self, now_ms: u64) -> Option<i64> {
+        let text = self.0.lock().ok()?.take()?;
+        let server_ms = DateTime::from_str(&text, Format::HttpDate).ok()?.to_millis().ok()?;
+        Some(i64::try_from(now_ms).ok()?.saturating_sub(server_ms))
+    }
+}
+
+impl Intercept for ServerDate {
+    fn name(&self) -> &'static str {
+        "ServerDate"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Ok(mut date) = self.0.lock() {
+            *date = context.response().headers().get("date").map(str::to_owned);
+        }
+        Ok(())
+    }
+}

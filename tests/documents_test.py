@@ -7,6 +7,7 @@ last part holds AWS's two sample documents, the fixtures, to the text that AWS p
 import hashlib
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,19 @@ DLM_LONGEST_EXECUTION_TIMEOUT_S = 120
 
 APPLICATIONS = {
     "Stillpoint-Filesystem": "filesystem",
+    "Stillpoint-Hooks": "hooks",
+    "Stillpoint-IRIS": "iris",
+    "Stillpoint-MongoDB": "mongodb",
     "Stillpoint-MySQL": "mysql",
     "Stillpoint-PostgreSQL": "postgresql",
+    "Stillpoint-Redis": "redis",
+    "Stillpoint-SAPHANA": "saphana",
+    "Stillpoint-SQLServer": "sqlserver",
 }
+# The shell-only way, which knows no agent.
+TEMPLATE = ROOT / "ssm-documents/Stillpoint-Template.yaml"
+# SSM's quota for a document of type Command.
+LONGEST_DOCUMENT_BYTES = 64 * 1024
 
 # SHA-256 of each sample as published, every run of white space squeezed to one blank.
 PUBLISHED = {
@@ -43,7 +54,9 @@ PUBLISHED = {
     "aws-dlm-mysql.yaml": "1e7c75d0feb2328fdd668b3e96c0c7e2257531c7c4766d62d402301da56d3826",
 }
 
-every_document = pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+AGENTS = [path for path in FILES if path != TEMPLATE]
+any_document = pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+every_document = pytest.mark.parametrize("path", AGENTS, ids=lambda p: p.stem)
 every_fixture = pytest.mark.parametrize("name", sorted(PUBLISHED))
 
 
@@ -87,16 +100,18 @@ def agent(tmp_path: Path) -> Path:
 
 
 def test_there_is_a_document_for_each_application() -> None:
-    assert [path.stem for path in FILES] == sorted(APPLICATIONS)
+    assert [path.stem for path in AGENTS] == sorted(APPLICATIONS) and TEMPLATE in FILES
 
 
-@every_document
+@any_document
 def test_document_satisfies_dlm(path: Path) -> None:
     document = load(path)
     assert document["schemaVersion"] == "2.2"
+    assert len(path.read_bytes()) < LONGEST_DOCUMENT_BYTES
     # DLM sends the first two and no others, and one without a default would fail every run.
-    assert set(document["parameters"]) == {"executionId", "command", "timeout", "volumes"}
-    for name in ("timeout", "volumes"):
+    more = set(document["parameters"]) - {"executionId", "command"}
+    assert more == (set() if path == TEMPLATE else {"timeout", "volumes"})
+    for name in more:
         parameter = document["parameters"][name]
         assert (parameter["type"], parameter["default"]) == ("String", "")
         assert re.fullmatch(parameter["allowedPattern"], "")
@@ -108,7 +123,7 @@ def test_document_satisfies_dlm(path: Path) -> None:
     assert command["allowedValues"] == DLM_COMMANDS
 
 
-@every_document
+@any_document
 def test_document_is_one_linux_step_with_a_timeout_that_ssm_honours(path: Path) -> None:
     (step,) = load(path)["mainSteps"]
     assert step["action"] == "aws:runShellScript"
@@ -120,7 +135,7 @@ def test_document_is_one_linux_step_with_a_timeout_that_ssm_honours(path: Path) 
     assert 5 <= int(timeout) <= DLM_LONGEST_EXECUTION_TIMEOUT_S
 
 
-@every_document
+@any_document
 def test_parameters_stand_in_quotes_and_nowhere_else(path: Path) -> None:
     for line in path.read_text().splitlines():
         if "{{" in line:
@@ -130,7 +145,7 @@ def test_parameters_stand_in_quotes_and_nowhere_else(path: Path) -> None:
 # --- what the shell does --------------------------------------------------------------------------
 
 
-@every_document
+@any_document
 def test_script_is_posix_shell(path: Path) -> None:
     assert script(path).startswith("#!/bin/sh\n")
     check = subprocess.run(
@@ -190,6 +205,131 @@ def test_a_value_with_shell_in_it_stays_one_word(path: Path, agent: Path, tmp_pa
     done = run(path, agent, "pre-script", value)
     assert done.stdout.splitlines()[-1] == value
     assert not [name for name in "abc" if (tmp_path / name).exists()]
+
+
+# --- the shell-only document ----------------------------------------------------------------------
+
+MOUNTINFO = """\
+20 1 8:1 / / rw,relatime - ext4 /dev/nvme0n1p1 rw
+21 20 0:5 / /proc rw - proc proc rw
+22 20 8:1 /var /bind rw - ext4 /dev/nvme0n1p1 rw
+23 20 8:2 / /boot/efi rw - vfat /dev/nvme0n1p2 rw
+24 20 259:1 / /data rw,noatime shared:7 - xfs /dev/nvme1n1 rw
+25 24 259:2 / /data/a\\040b rw - ext4 /dev/nvme2n1 rw
+26 20 259:1 /sub /again rw - xfs /dev/nvme1n1 rw
+27 20 259:3 / /archive ro - ext4 /dev/nvme3n1 ro
+28 20 0:40 / /pool rw - btrfs /dev/nvme4n1 rw
+"""
+TARGETS = ["/pool", "/data/a b", "/data"]
+
+
+class Shell:
+    """The document's script with its tools replaced: `fsfreeze` notes what it is asked, and fails for
+    a mount that is named in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.keep = folder, folder / "keep"
+        (folder / "mountinfo").write_text(MOUNTINFO)
+        (folder / "bin").mkdir()
+        self.tool("fsfreeze", f'echo "$*" >> {folder}/log\n'
+                              f'! grep -qxF -e "$*" {folder}/fails 2>/dev/null\n')
+        self.tool("sync", f'echo "sync $2" >> {folder}/log\n')
+
+    def tool(self, name: str, text: str) -> None:
+        path = self.folder / "bin" / name
+        path.write_text("#!/bin/sh\n" + text)
+        path.chmod(0o755)
+
+    def run(self, command: str, execution_id: str = UUID, deadline: str = "60", **bodies: str) -> int:
+        text = script(TEMPLATE)
+        for name, body in bodies.items():
+            text = text.replace(f"{name}_application() {{ :; }}", f"{name}_application() {{ {body}; }}")
+        for found, value in (("{{ executionId }}", execution_id), ("{{ command }}", command),
+                             ("deadline=60", f"deadline={deadline}"),
+                             ("/run/stillpoint-template", str(self.keep)),
+                             ("/proc/self/mountinfo", str(self.folder / "mountinfo"))):
+            assert found in text
+            text = text.replace(found, value)
+        done = subprocess.run(["sh"], input=text, capture_output=True, text=True, check=False,
+                              env={"PATH": f"{self.folder}/bin:/usr/bin:/bin:/usr/sbin:/sbin"})
+        self.out = done.stdout
+        return done.returncode
+
+    def log(self) -> list[str]:
+        path = self.folder / "log"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return lines
+
+    def fails(self, *calls: str) -> None:
+        (self.folder / "fails").write_text("".join(f"{call}\n" for call in calls))
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+FREEZES = [f"--freeze {mount}" for mount in TARGETS]
+THAWS = [f"--unfreeze {mount}" for mount in reversed(TARGETS)]
+
+
+def test_template_freezes_each_filesystem_once_and_thaws_in_reverse(shell: Shell) -> None:
+    assert shell.run("dry-run") == 0
+    assert shell.out.splitlines() == TARGETS and shell.log() == []
+    assert shell.run("pre-script", quiesce=f"echo quiesce >> {shell.folder}/log") == 0
+    assert shell.log() == [f"sync {mount}" for mount in TARGETS] + ["quiesce"] + FREEZES
+    assert shell.run("pre-script") == 204 and shell.log() == []
+    other = UUID.replace("0a1b", "ffff")
+    assert shell.run("post-script", other) == 205 and shell.log() == []
+    assert shell.run("post-script") == 0
+    assert shell.log() == THAWS
+    assert shell.run("post-script") == 205 and shell.log() == []
+
+
+def test_template_rolls_back_when_one_cannot_be_frozen(shell: Shell) -> None:
+    shell.fails("--freeze /data")
+    assert shell.run("pre-script") == 201
+    # That one may be somebody else's freeze; it is not ours to end.
+    assert shell.log()[-4:] == ["--freeze /data/a b", "--freeze /data", *THAWS[1:]]
+    shell.fails()
+    assert shell.run("pre-script") == 0 and shell.run("post-script") == 0
+    shell.log()
+    assert shell.run("pre-script", quiesce="false", release=f"echo release >> {shell.folder}/log") == 201
+    assert [line for line in shell.log() if not line.startswith("sync")] == ["release"]
+
+
+def test_template_thaws_the_others_when_one_cannot_be_thawed(shell: Shell) -> None:
+    assert shell.run("pre-script") == 0
+    shell.log()
+    shell.fails("--unfreeze /data/a b")
+    assert shell.run("post-script") == 202
+    assert shell.log() == THAWS
+    assert shell.run("pre-script") == 204, "nothing new begins while something is frozen"
+
+
+def test_template_thaws_by_itself_and_says_so(shell: Shell) -> None:
+    assert shell.run("pre-script", deadline="1", release=f"echo release >> {shell.folder}/log") == 0
+    shell.log()
+    give_up = time.monotonic() + 10
+    while shell.keep.joinpath("hold").exists() or shell.keep.joinpath("ending").exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    assert shell.log() == [*THAWS, "release"]
+    assert shell.run("post-script") == 203
+    # The timer of one execution never ends the hold of the next.
+    assert shell.run("pre-script", deadline="1") == 0
+    assert shell.run("post-script") == 0
+    other = UUID.replace("0a1b", "ffff")
+    assert shell.run("pre-script", other) == 0
+    time.sleep(1.5)
+    assert shell.run("post-script", other) == 0
+
+
+def test_template_is_not_ready_without_a_filesystem_or_a_tool(shell: Shell) -> None:
+    (shell.folder / "mountinfo").write_text(MOUNTINFO.splitlines()[0] + "\n")
+    assert shell.run("pre-script") == 206
+    assert shell.run("post-script") == 205
 
 
 # --- AWS's sample documents -----------------------------------------------------------------------

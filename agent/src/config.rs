@@ -78,6 +78,14 @@ pub struct Config {
     pub also: Vec<Wanted>,
     /// Who the agent is to MySQL and MariaDB.
     pub mysql: Login,
+    /// Who the agent is to Redis and Valkey.
+    pub redis: Login,
+    /// Who the agent is to MongoDB.
+    pub mongodb: Login,
+    /// Who the agent is to SQL Server.
+    pub sqlserver: Login,
+    /// The key of SAP HANA's user store; empty for the usual one.
+    pub saphana_key: String,
 }
 
 impl Default for Config {
@@ -97,6 +105,10 @@ impl Default for Config {
             },
             also: Vec::new(),
             mysql: Login::default(),
+            redis: Login::default(),
+            mongodb: Login::default(),
+            sqlserver: Login::default(),
+            saphana_key: String::new(),
         }
     }
 }

@@ -11,12 +11,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::apps::{Application, hooks, owed};
+use crate::apps::{Application, owed};
 use crate::config::Config;
 use crate::control::{LINE_BYTES_MAX, to_client};
 use crate::crew::{Crew, Order};
 use crate::flush::Flush;
-use crate::hold::{Cause, Event, Phase};
+use crate::hold::{Cause, End, Event, Phase};
 use crate::mountinfo::Dev;
 use crate::page::{Fs, Page};
 use crate::pump::Pump;
@@ -110,8 +110,7 @@ impl Holding {
                     // Held by a sentinel, these would hide the holder's death.
                     drop((client, listener));
                     let Job { files, depths, lock, state, record, apps, .. } = job;
-                    let has_hooks = apps.iter().any(|app| app.describe().name == hooks::NAME);
-                    let hooks = has_hooks.then_some((state, record));
+                    let owed = (!apps.is_empty()).then_some((state, record));
                     let post = Sentinel {
                         rank,
                         page,
@@ -120,7 +119,7 @@ impl Holding {
                         over,
                         rcu,
                         lock,
-                        hooks,
+                        owed,
                         holder: pidfd,
                         seniors,
                     };
@@ -351,8 +350,9 @@ impl Holding {
     }
 
     fn release(&mut self) {
+        let kept = self.job.page.hold().end == End::Released;
         for app in self.job.apps.iter_mut().rev() {
-            if let Err(why) = app.release(RELEASE_PATIENCE) {
+            if let Err(why) = app.release(kept, RELEASE_PATIENCE) {
                 let reason = &mut self.job.record.reason;
                 *reason = if reason.is_empty() { why } else { format!("{reason}; {why}") };
             }

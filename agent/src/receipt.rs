@@ -10,7 +10,7 @@ use stillpoint_wire::receipt::{
     Frozen, Hold as Interval, HoldState, LeftOut, RECEIPT_CHARS_MAX, RECEIPT_VERSION, Receipt,
 };
 
-use crate::apps::hooks;
+use crate::apps::{debts, hooks};
 use crate::cli::Stage;
 use crate::exit;
 use crate::hold::{Cause, End, Hold, Phase};
@@ -60,7 +60,7 @@ pub fn of_hold(stage: Stage, record: &Record, page: Page) -> Receipt {
     if hold.is_ending() && !record.closed {
         // The holder did not live to ask them. Hooks are not asked, but run.
         let asked = receipt.applications.iter_mut().filter(|app| app.name != hooks::NAME);
-        asked.for_each(|app| app.state = "lost".into());
+        asked.filter(|app| app.state != debts::HELD).for_each(|app| app.state = "lost".into());
     }
     receipt
 }
@@ -104,6 +104,9 @@ fn verdict(stage: Stage, hold: Hold, record: &Record, page: Page) -> (u8, HoldSt
             HoldState::Failed,
             format!("still frozen: {}", stuck.join(", ")),
         );
+    }
+    if record.applications.iter().any(|app| app.state == debts::HELD) {
+        return (exit::POST_FAILED, HoldState::Failed, record.reason.clone());
     }
     if hold.end == End::AutoThawed {
         return (exit::AUTO_THAWED, HoldState::AutoThawed, why);

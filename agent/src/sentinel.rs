@@ -52,8 +52,8 @@ pub struct Sentinel {
     pub rcu: Rcu,
     /// The lock, so that no other hold begins before the last of us has gone.
     pub lock: File,
-    /// Where it is on record what hooks are owed; none where there are no hooks.
-    pub hooks: Option<(State, Record)>,
+    /// Where it is on record what applications are owed; none where there are none.
+    pub owed: Option<(State, Record)>,
     /// The holder.
     pub holder: OwnedFd,
     /// The sentinels before this one.
@@ -95,7 +95,7 @@ impl Sentinel {
             rank: self.rank,
         };
         self.watch(&thawer);
-        if let Some((state, record)) = &self.hooks {
+        if let Some((state, record)) = &self.owed {
             self.see_off(state, record);
         }
         Ok(())

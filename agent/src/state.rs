@@ -137,6 +137,12 @@ impl State {
         self.file(execution_id, "hooks")
     }
 
+    /// Where it is on record what servers are owed that would go on without us.
+    #[must_use]
+    pub fn debts_file(&self, execution_id: &str) -> PathBuf {
+        self.file(execution_id, "debts")
+    }
+
     /// The lock's file. A hold has the lock from before it begins until the last of its
     /// processes has nothing left to do; the content is the execution id.
     pub fn lock_file(&self) -> io::Result<File> {
@@ -217,6 +223,7 @@ impl State {
             let _ = fs::remove_file(self.file(&id, "page"));
             let _ = fs::remove_file(self.file(&id, "json"));
             let _ = fs::remove_file(self.hooks_file(&id));
+            let _ = fs::remove_file(self.debts_file(&id));
         }
     }
 }

@@ -45,10 +45,11 @@ impl Server {
         let install = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--basedir=/usr", "--skip-test-db", "--skip-name-resolve"])
             .arg("--auth-root-authentication-method=socket")
-            .args(&words[..3])
+            .args(&words[..4])
             .output()
             .unwrap();
-        assert!(install.status.success(), "{}", String::from_utf8_lossy(&install.stdout));
+        let said = [install.stdout, install.stderr].concat();
+        assert!(install.status.success(), "{}", String::from_utf8_lossy(&said));
         server.start();
         Some(server)
     }
@@ -58,6 +59,8 @@ impl Server {
             format!("--datadir={}", self.data.display()),
             format!("--innodb-log-group-home-dir={}", self.redo.display()),
             "--user=root".into(),
+            // A server removes what it finds of others' temporary tables.
+            format!("--tmpdir={}", self.socket.parent().unwrap().display()),
             format!("--socket={}", self.socket.display()),
             format!("--pid-file={}", self.socket.with_extension("pid").display()),
             "--skip-networking".into(),

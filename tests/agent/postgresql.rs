@@ -127,7 +127,10 @@ fn postgresql_under_load_is_quiesced_held_and_released() {
     assert!(post.receipt.hold.unwrap().unbroken);
     assert_eq!(post.receipt.applications[0].state, "released");
     assert!(load.wait().unwrap().success(), "the load went through the hold without an error");
-    let later = server.sql(&format!("SELECT '{}'::pg_lsn > '{before}'::pg_lsn", app.position));
+    let (position, checkpoint) = app.position.split_once(" checkpoint ").unwrap();
+    let later = server.sql(&format!(
+        "SELECT '{position}'::pg_lsn > '{before}'::pg_lsn AND '{checkpoint}'::pg_lsn > '0/0'"
+    ));
     assert_eq!(later, "t", "{app:?} {before}");
     assert_eq!(
         server

@@ -45,7 +45,11 @@ fn every_key_can_be_set_and_none_is_read_as_another() {
         [flush]\nstall_budget = \"250ms\"\n\
         [hooks]\nenabled = true\ntimeout = \"30\"\non_failure = \"ignore\"\n\
         [applications]\nalso = [\"mysql\", \"hooks\"]\n\
-        [mysql]\nuser = \"backup\"\npassword_file = \"/etc/stillpoint/mysql\"\n";
+        [mysql]\nuser = \"backup\"\npassword_file = \"/etc/stillpoint/mysql\"\n\
+        [redis]\nuser = \"backup\"\npassword_file = \"/etc/stillpoint/redis\"\n\
+        [mongodb]\nuser = \"backup\"\npassword_file = \"/etc/stillpoint/mongodb\"\n\
+        [sqlserver]\nuser = \"backup\"\npassword_file = \"/etc/stillpoint/mssql\"\n\
+        [saphana]\nuser_key = \"BACKUP\"\n";
     let read = config::parse(text).unwrap();
     let hooks = config::Hooks {
         enabled: true,
@@ -63,6 +67,10 @@ fn every_key_can_be_set_and_none_is_read_as_another() {
         hooks,
         also: vec![Wanted::MySql, Wanted::Hooks],
         mysql: login("backup", "/etc/stillpoint/mysql"),
+        redis: login("backup", "/etc/stillpoint/redis"),
+        mongodb: login("backup", "/etc/stillpoint/mongodb"),
+        sqlserver: login("backup", "/etc/stillpoint/mssql"),
+        saphana_key: "BACKUP".into(),
     };
     assert_eq!(read, expected);
     // Each key by itself differs from the defaults, and in no other key than its own.

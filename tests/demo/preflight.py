@@ -29,6 +29,9 @@ PACKAGES = {
     # The programs alone: these packages start no service.
     "mariadb-server-core": "mariadbd",
     "mariadb-client-core": "mariadb",
+    "redis-tools": "redis-check-rdb",
+    # AWS's sample is run as published, and uses it.
+    "sudo": "sudo",
     # For crates that build C.
     "gcc": "gcc",
     "libc6-dev": "/usr/include/stdio.h",

@@ -176,7 +176,7 @@ impl Application for Hooks {
         Ok(())
     }
 
-    fn release(&mut self, _budget: Duration) -> Result<(), String> {
+    fn release(&mut self, _kept: bool, _budget: Duration) -> Result<(), String> {
         let Some(state) = State::existing().filter(|_| !self.owed.hooks.is_empty()) else {
             return Ok(());
         };

@@ -9,6 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::sys;
 
 /// The thread makes one system call, in a process that locks all its memory.
@@ -17,7 +19,8 @@ const STACK_BYTES: usize = 64 * 1024;
 const PATIENCE_MIN: Duration = Duration::from_millis(1);
 
 /// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// A unix socket.
     Unix(PathBuf),
@@ -111,6 +114,12 @@ pub fn words(error: &io::Error) -> String {
         io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
         _ => error.to_string(),
     }
+}
+
+/// Whether nobody listens where a server was.
+#[must_use]
+pub fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// What a server says that cannot be understood.

@@ -5,11 +5,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// No password of a person or a machine is longer.
 const PASSWORD_BYTES_MAX: u64 = 4_096;
 
 /// The settings of one kind of server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Login {
     /// The server's name for us; empty for its usual administrator.
     pub user: String,

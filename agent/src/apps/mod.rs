@@ -6,15 +6,23 @@
 //! be a client of the others.
 
 pub mod cover;
+pub mod debts;
 pub mod hooks;
+pub mod iris;
+pub mod irisfind;
 pub mod link;
 pub mod login;
+pub mod mongodb;
 pub mod mysql;
 pub mod owed;
 pub mod pgfind;
 pub mod pgwire;
 pub mod postgresql;
 pub mod procs;
+pub mod redis;
+pub mod saphana;
+pub mod sqlserver;
+pub mod vendor;
 pub mod wanted;
 
 use std::fmt::Debug;
@@ -50,11 +58,11 @@ pub trait Application: Debug {
         Ok(())
     }
 
-    /// Lets it go, after the thaw.
+    /// Lets it go, after the thaw; `kept` says whether the hold lasted until its post-script.
     ///
     /// # Errors
     /// Why the hold was not what it seemed, as when the server restarted in between.
-    fn release(&mut self, budget: Duration) -> Result<(), String>;
+    fn release(&mut self, kept: bool, budget: Duration) -> Result<(), String>;
 
     /// What a receipt says of it.
     fn describe(&self) -> Described;
@@ -63,7 +71,9 @@ pub trait Application: Debug {
     fn restore_note(&self) -> String;
 }
 
-/// Finds what is to be quiesced, in that order; released in the reverse.
+type Detector = fn(&Call) -> Result<Vec<Box<dyn Application>>, String>;
+
+/// Finds what is to be quiesced, those that take longest first; released in the reverse.
 ///
 /// # Errors
 /// Why it cannot be found, in a sentence.
@@ -72,11 +82,19 @@ pub fn detect(call: &Call) -> Result<Vec<Box<dyn Application>>, String> {
     if call.wants(Wanted::Hooks) || call.config.hooks.enabled && hooks::any() {
         apps.push(hooks::detect(call)?);
     }
-    if call.wants(Wanted::PostgreSql) {
-        apps.extend(postgresql::detect()?);
-    }
-    if call.wants(Wanted::MySql) {
-        apps.extend(mysql::detect(call)?);
+    let detectors: [(Wanted, Detector); 7] = [
+        (Wanted::SapHana, saphana::detect),
+        (Wanted::Iris, iris::detect),
+        (Wanted::PostgreSql, postgresql::detect),
+        (Wanted::MySql, mysql::detect),
+        (Wanted::MongoDb, mongodb::detect),
+        (Wanted::SqlServer, sqlserver::detect),
+        (Wanted::Redis, redis::detect),
+    ];
+    for (wanted, detector) in detectors {
+        if call.wants(wanted) {
+            apps.extend(detector(call)?);
+        }
     }
     Ok(apps)
 }

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use stillpoint_wire::receipt::Application;
 
+use crate::apps::debts;
 use crate::apps::hooks::{self, NAME};
 use crate::log;
 use crate::state::{Record, State};
@@ -85,6 +87,7 @@ impl Owed {
 /// Runs what the holder of a hold that is over has left owed, and puts it on record that
 /// `by` did so. The caller has the lock.
 pub fn settle(state: &State, record: &mut Record, by: &str) {
+    debts::settle(state, record, by);
     let Some(mut owed) = Owed::load(state, &record.execution_id) else { return };
     if owed.hooks.is_empty() {
         return;
@@ -92,7 +95,8 @@ pub fn settle(state: &State, record: &mut Record, by: &str) {
     let done = owed.run_all(state);
     let hooks_state = if done.is_ok() { "released" } else { hooks::FAILED };
     // The holder's complaint of another application stands, that of the same hooks is void.
-    if record.applications.iter().all(|app| app.state != "lost") {
+    let stands = |app: &Application| app.state == "lost" || app.state == debts::HELD;
+    if !record.applications.iter().any(stands) {
         record.reason = match done {
             Err(why) => why,
             Ok(()) if record.closed => String::new(),
@@ -114,8 +118,10 @@ pub fn rest(state: &State, execution_id: &str) -> Option<String> {
         .filter_map(|path| path.file_name())
         .map(|name| name.to_string_lossy().into_owned())
         .collect();
-    (!names.is_empty())
-        .then(|| format!("the post of these hooks is still owed: {}", names.join(", ")))
+    let hooks = (!names.is_empty())
+        .then(|| format!("the post of these hooks is still owed: {}", names.join(", ")));
+    let all: Vec<String> = debts::rest(state, execution_id).into_iter().chain(hooks).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// Forgets what is owed of an execution: it was tried when another one was to begin.

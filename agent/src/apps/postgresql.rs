@@ -14,6 +14,7 @@ use stillpoint_wire::receipt::Application as Described;
 use crate::apps::pgfind::{self, Cluster};
 use crate::apps::pgwire::{Failure, Session};
 use crate::apps::{Application, cover};
+use crate::cli::Call;
 use crate::plan::Plan;
 
 const VERSION_MIN: u32 = 130_000;
@@ -35,7 +36,7 @@ struct PostgreSql {
 }
 
 /// Every cluster that runs here.
-pub(super) fn detect() -> Result<Vec<Box<dyn Application>>, String> {
+pub(super) fn detect(_call: &Call) -> Result<Vec<Box<dyn Application>>, String> {
     let clusters = pgfind::clusters()?;
     if clusters.is_empty() {
         return Err("no PostgreSQL server runs in this mount namespace".into());
@@ -140,22 +141,29 @@ impl Application for PostgreSql {
                 break;
             }
         }
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// Stalls nobody; it is asked here because it grows until the freeze.
+    fn lock(&mut self, budget: Duration) -> Result<(), String> {
+        let mut session = self.session.take().ok_or_else(|| self.says("it is not connected"))?;
         let sql = "SELECT s.system_identifier, c.redo_lsn, CASE WHEN pg_is_in_recovery() \
                    THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END \
                    FROM pg_control_system() s, pg_control_checkpoint() c";
-        let values = self.ask(&mut session, sql, left())?;
+        let values = self.ask(&mut session, sql, budget)?;
         let [system, redo, position] = values.as_slice() else {
             return Err(self.says("its position cannot be read"));
         };
         self.system.clone_from(system);
         self.redo.clone_from(redo);
-        self.position.clone_from(position);
+        self.position = format!("{position} checkpoint {redo}");
         self.session = Some(session);
         self.state = "quiesced";
         Ok(())
     }
 
-    fn release(&mut self, budget: Duration) -> Result<(), String> {
+    fn release(&mut self, _kept: bool, budget: Duration) -> Result<(), String> {
         let Some(mut session) = self.session.take() else { return Ok(()) };
         self.state = "lost";
         // A session belongs to one backend of one run of the server, and dies with it.
@@ -177,12 +185,12 @@ impl Application for PostgreSql {
     fn restore_note(&self) -> String {
         format!(
             "postgresql {} system {} in {}: remove postmaster.pid and start it; recovery begins \
-             at {} and everything up to {} is there; drop replication slots that were copied",
+             at {} and everything up to {} is there, with what was written until the freeze; drop replication slots that were copied",
             self.version,
             self.system,
             self.cluster.data.display(),
             self.redo,
-            self.position
+            self.position.split(' ').next().unwrap_or_default()
         )
     }
 }

@@ -9,15 +9,30 @@ pub enum Wanted {
     PostgreSql,
     /// Every running MySQL, Percona and MariaDB server.
     MySql,
+    /// Every running Redis and Valkey server.
+    Redis,
+    /// Every running MongoDB server.
+    MongoDb,
+    /// Every running InterSystems IRIS instance.
+    Iris,
+    /// Every running SAP HANA system.
+    SapHana,
+    /// Every running SQL Server.
+    SqlServer,
     /// Whatever the hooks of this instance quiesce.
     Hooks,
 }
 
 /// Each with its name.
-const ALL: [(&str, Wanted); 4] = [
+const ALL: [(&str, Wanted); 9] = [
     ("filesystem", Wanted::Filesystem),
     ("postgresql", Wanted::PostgreSql),
     ("mysql", Wanted::MySql),
+    ("redis", Wanted::Redis),
+    ("mongodb", Wanted::MongoDb),
+    ("iris", Wanted::Iris),
+    ("saphana", Wanted::SapHana),
+    ("sqlserver", Wanted::SqlServer),
     ("hooks", Wanted::Hooks),
 ];
 

@@ -18,7 +18,7 @@ const STALL_MIN: Duration = Duration::from_millis(10);
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 /// Every key of the file.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 20] = [
     "freeze.deadline",
     "freeze.timeout",
     "freeze.expedited_rcu",
@@ -32,6 +32,13 @@ pub const KEYS: [&str; 13] = [
     "applications.also",
     "mysql.user",
     "mysql.password_file",
+    "redis.user",
+    "redis.password_file",
+    "mongodb.user",
+    "mongodb.password_file",
+    "sqlserver.user",
+    "sqlserver.password_file",
+    "saphana.user_key",
 ];
 
 /// Reads the text of the file.
@@ -88,6 +95,13 @@ fn set(config: &mut Config, name: &str, value: &DeValue<'_>) -> Result<(), Strin
         "applications.also" => config.also = applications(value)?,
         "mysql.user" => config.mysql.user = text(value)?,
         "mysql.password_file" => config.mysql.password_file = path(value)?,
+        "redis.user" => config.redis.user = text(value)?,
+        "redis.password_file" => config.redis.password_file = path(value)?,
+        "mongodb.user" => config.mongodb.user = text(value)?,
+        "mongodb.password_file" => config.mongodb.password_file = path(value)?,
+        "sqlserver.user" => config.sqlserver.user = text(value)?,
+        "sqlserver.password_file" => config.sqlserver.password_file = path(value)?,
+        "saphana.user_key" => config.saphana_key = text(value)?,
         _ => return Err(format!("there is no such key; there are {}", KEYS.join(", "))),
     }
     Ok(())

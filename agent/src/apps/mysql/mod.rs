@@ -232,7 +232,7 @@ impl Application for MySql {
         Ok(())
     }
 
-    fn release(&mut self, budget: Duration) -> Result<(), String> {
+    fn release(&mut self, _kept: bool, budget: Duration) -> Result<(), String> {
         let Some(mut session) = self.session.take() else { return Ok(()) };
         let was_held = self.state == "quiesced";
         self.state = "lost";

@@ -22,7 +22,10 @@ POLICY_STACK = load(POLICY)
 ROLES = of_type(STACK, "AWS::IAM::Role")
 FUNCTIONS = of_type(STACK, "AWS::Lambda::Function")
 QUEUES = of_type(STACK, "AWS::SQS::Queue")
-DOCUMENTS = of_type(STACK, "AWS::SSM::Document")
+ALL_DOCUMENTS = of_type(STACK, "AWS::SSM::Document")
+# Those that run on an instance; the others are Automation's.
+DOCUMENTS = {n: one for n, one in ALL_DOCUMENTS.items() if one["DocumentType"] == "Command"}
+PEOPLE = of_type(STACK, "AWS::IAM::ManagedPolicy")
 
 # What each role calls, and nothing else: an action that is added here needs a caller.
 CALLS = {
@@ -126,9 +129,9 @@ def test_templates_are_plain_cloudformation(path: Path) -> None:
 
 def test_documents_in_the_template_equal_the_files() -> None:
     files = {
-        path.stem: yaml.safe_load(path.read_text()) for path in ROOT.glob("ssm-documents/*.yaml")
+        path.stem: yaml.safe_load(path.read_text()) for path in ROOT.glob("ssm-documents/**/*.yaml")
     }
-    deployed = {document["Name"]: document["Content"] for document in DOCUMENTS.values()}
+    deployed = {document["Name"]: document["Content"] for document in ALL_DOCUMENTS.values()}
     assert deployed == files
 
 
@@ -160,10 +163,24 @@ def test_every_role_is_known() -> None:
     assert not [
         t
         for t in STACK["Resources"].values()
-        if t["Type"] in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy")
+        if t["Type"] in ("AWS::IAM::Policy", "AWS::IAM::RolePolicy")
     ]
     for name, role in ROLES.items():
         assert "ManagedPolicyArns" not in role, f"{name}: a managed policy is not ours to bound"
+
+
+def test_the_operators_policy_reads_and_asks_and_is_attached_to_nobody() -> None:
+    (operator,) = PEOPLE.values()
+    assert not {"Roles", "Users", "Groups"} & set(operator)
+    allowed = {one["Sid"]: one for one in operator["PolicyDocument"]["Statement"]}
+    reading = re.compile(r"(ec2|ssm):Describe\w+|ssm:GetParameter|dynamodb:(Get|BatchGet|Query)\w*")
+    does = {action for one in allowed.values() for action in as_list(one["Action"])}
+    assert {one for one in does if not reading.fullmatch(one)} == {
+        "events:PutEvents", "lambda:InvokeFunction"}
+    # Not "Snapshot Run Requested", which the runner takes for an order of the planner's.
+    assert allowed["AskForFirings"]["Condition"] == {"ForAllValues:StringEquals": {
+        "events:source": "stillpoint", "events:detail-type": "Policy Firing Requested"}}
+    assert allowed["InvokePlanner"]["Resource"] == {"Fn::GetAtt": "Planner.Arn"}
 
 
 def test_functions_have_a_role_each() -> None:
@@ -377,6 +394,15 @@ def test_the_rule_takes_requests_and_nothing_else() -> None:
     (target,) = rule["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": "RunsQueue.Arn"}
     assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": "RequestsDeadQueue.Arn"}}
+
+
+def test_a_requested_firing_reaches_the_planner_as_its_event() -> None:
+    rule = of_type(STACK, "AWS::Events::Rule")["FiringRequestedRule"]
+    assert rule["EventPattern"]["detail-type"] == ["Policy Firing Requested"]
+    (target,) = rule["Targets"]
+    assert (target["Arn"], target["InputPath"]) == ({"Fn::GetAtt": "Planner.Arn"}, "$.detail")
+    (permission,) = of_type(STACK, "AWS::Lambda::Permission").values()
+    assert permission["SourceArn"] == {"Fn::GetAtt": "FiringRequestedRule.Arn"}
 
 
 def test_the_ledger_is_protected() -> None:

@@ -15,6 +15,8 @@ mod failure;
 mod out;
 mod plan;
 mod policy;
+mod progress;
+mod run;
 mod runs;
 mod show;
 mod table;
@@ -66,6 +68,8 @@ enum Command {
     Policy(policy::Policy),
     /// What a firing of a policy would do: who, which volumes, what is left out and why.
     Plan(plan::Plan),
+    /// Fires a policy now, for all of its targets or some.
+    Run(run::Run),
     /// The runs of the last days, newest first.
     Runs(runs::Runs),
     /// The whole story of one run: when, why, what to do, and what its snapshots are worth.
@@ -96,6 +100,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> 
     match command {
         Command::Policy(policy) => policy::go(policy, context),
         Command::Plan(plan) => plan::go(plan, context).await,
+        Command::Run(run) => run::go(run, context).await,
         Command::Runs(runs) => runs::go(runs, context).await,
         Command::Show(show) => show::go(show, context).await,
         Command::Doctor(doctor) => doctor::go(doctor, context).await,

@@ -110,6 +110,18 @@ def ec2_checks(
     return [Check(f"ec2:{action}", "*")]
 
 
+def events_checks(body: dict[str, Any]) -> list[Check]:
+    """The checks for one PutEvents: each entry by its bus, with its source and detail type."""
+    checks = []
+    for entry in body.get("Entries") or []:
+        bus = str(entry.get("EventBusName") or "default").rsplit("/", 1)[-1]
+        arn = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"
+        context = {"events:source": [entry.get("Source", "")],
+                   "events:detail-type": [entry.get("DetailType", "")]}
+        checks.append(Check("events:PutEvents", arn, context))
+    return checks
+
+
 def ssm_checks(action: str, body: dict[str, Any], tags: TagLookup) -> list[Check]:
     """The checks for one call of SSM's command and document part."""
     full = f"ssm:{action}"

@@ -23,6 +23,8 @@ from .server import READY_FILE
 
 STACK = "stillpoint"
 STACK_SECONDS = 120.0
+# The largest template that a CloudFormation request takes.
+REQUEST_BYTES = 51_200
 
 
 def session(state: Path) -> Callable[[str], Any]:
@@ -64,7 +66,7 @@ def create_stack(
     formation = client("cloudformation")
     formation.create_stack(
         StackName=name,
-        TemplateBody=template.read_text(),
+        **_body(client, template),
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
     )
@@ -81,6 +83,16 @@ def create_stack(
             ]
             raise RuntimeError(f"the stack {name} is {stack['StackStatus']}: {'; '.join(reasons)}")
         time.sleep(0.2)
+
+
+def _body(client: Callable[[str], Any], template: Path) -> dict[str, str]:
+    """A template as CloudFormation takes it: in the request, or, when it is larger, from S3."""
+    text = template.read_bytes()
+    if len(text) <= REQUEST_BYTES:
+        return {"TemplateBody": text.decode()}
+    store = client("s3")
+    store.put_object(Bucket=BUCKET, Key=template.name, Body=text)
+    return {"TemplateURL": f"{store.meta.endpoint_url}/{BUCKET}/{template.name}"}
 
 
 def deploy_product(client: Callable[[str], Any], bootstrap: Path, infra: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 from demo.cloud import Cloud
 from scenarios.finished import Finished
 from scenarios.instance import Instance
+from scenarios.operator import Operator
 
 POLICY_PREFIX = "/stillpoint/policies/"
 # As infra/template.yaml has it.
@@ -74,6 +75,15 @@ class Account:
         """Plans one run, waits until it is finished, and returns the event of that."""
         (order,) = self.plan(**request)["runs"]
         return self.finished.of(order["runId"])
+
+    # --- people and their rights ----------------------------------------------------------------
+
+    def person(self, name: str, policy_arn: str) -> Operator:
+        """Somebody with an access key and this one policy."""
+        self._iam.create_user(UserName=name)
+        self._iam.attach_user_policy(UserName=name, PolicyArn=policy_arn)
+        key = self._iam.create_access_key(UserName=name)["AccessKey"]
+        return Operator(self.cloud.endpoint, key["AccessKeyId"], key["SecretAccessKey"])
 
     # --- what reaches the runner ----------------------------------------------------------------
 

@@ -7,6 +7,9 @@ import os
 import subprocess
 from typing import Any
 
+import boto3
+from botocore.config import Config
+
 from lab.config import REGION
 from scenarios.places import CLI
 
@@ -26,6 +29,19 @@ class Operator:
         }
         if token:
             self.environment["AWS_SESSION_TOKEN"] = token
+
+    def client(self, service: str) -> Any:
+        """boto3 with the same rights."""
+        session = boto3.Session(
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
+        return session.client(service, endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+                              config=Config(proxies={}))
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """A function's answer, errors included."""
+        answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        return json.loads(answer["Payload"].read())
 
     def does(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Runs it to its end, whatever that is."""

@@ -98,6 +98,7 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
     let request = Request::read(event).map_err(|errors| refuse(RefusalCode::Request, &errors))?;
     let policy = policy(cloud, &request.policy).await?;
     let fired_at = timestamp(cloud.now_ms());
+    let request_id = request.request_id.as_deref().unwrap_or(request_id);
     let nominal =
         request.scheduled_time.clone().unwrap_or_else(|| format!("on-demand:{request_id}"));
     let inventory = cloud

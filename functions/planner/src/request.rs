@@ -13,6 +13,9 @@ pub struct Request {
     pub schedule: Option<String>,
     /// The scheduled time; none on demand.
     pub scheduled_time: Option<String>,
+    /// On demand, what tells this request from another one; the invocation's own id if none. A
+    /// request that is repeated under its id is the same firing.
+    pub request_id: Option<String>,
     /// Narrows the targets to these.
     pub instance_ids: Option<Vec<String>>,
     /// Only plan.
@@ -30,7 +33,8 @@ pub enum PolicyRef {
     Inline(String),
 }
 
-const FIELDS: &str = "policyId, policy, schedule, scheduledTime, instanceIds, dryRun, assumptions";
+const FIELDS: &str = "policyId, policy, schedule, scheduledTime, requestId, instanceIds, dryRun, \
+                      assumptions";
 
 impl Request {
     /// Reads the event.
@@ -50,6 +54,7 @@ impl Request {
         let policy = policy(fields, &mut errors);
         let schedule = text(fields, "schedule", &mut errors);
         let scheduled_time = text(fields, "scheduledTime", &mut errors);
+        let request_id = request_id(fields, &mut errors);
         let instance_ids = instance_ids(fields, &mut errors);
         let dry_run = match fields.get("dryRun") {
             None => false,
@@ -61,9 +66,15 @@ impl Request {
         };
         let assumptions = assumptions(fields, &mut errors);
         match policy {
-            Some(policy) if errors.is_empty() => {
-                Ok(Self { policy, schedule, scheduled_time, instance_ids, dry_run, assumptions })
-            }
+            Some(policy) if errors.is_empty() => Ok(Self {
+                policy,
+                schedule,
+                scheduled_time,
+                request_id,
+                instance_ids,
+                dry_run,
+                assumptions,
+            }),
             _ => Err(errors),
         }
     }
@@ -71,10 +82,9 @@ impl Request {
 
 fn policy(fields: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<PolicyRef> {
     match (fields.get("policyId"), fields.get("policy")) {
-        (Some(Value::String(id)), None) if is_policy_id(id) => Some(PolicyRef::Id(id.clone())),
+        (Some(Value::String(id)), None) if is_id(id) => Some(PolicyRef::Id(id.clone())),
         (Some(other), None) => {
-            let allowed = "1 to 64 of letters, digits, '-', '_' and '.'";
-            errors.push(wrong("policyId", other, allowed));
+            errors.push(wrong("policyId", other, ID));
             None
         }
         (None, Some(policy @ Value::Object(_))) => Some(PolicyRef::Inline(policy.to_string())),
@@ -95,7 +105,7 @@ fn policy(fields: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<P
 
 /// The characters that a parameter's name allows, so that the id cannot leave the
 /// prefix that the planner may read.
-fn is_policy_id(id: &str) -> bool {
+fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
@@ -106,6 +116,23 @@ fn assumptions(fields: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Ass
         errors.extend(wrong);
         Assumptions::default()
     })
+}
+
+const ID: &str = "1 to 64 of letters, digits, '-', '_' and '.'";
+
+fn request_id(fields: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<String> {
+    let value = fields.get("requestId").filter(|value| !value.is_null())?;
+    match value {
+        Value::String(_) if fields.get("scheduledTime").is_some_and(|time| !time.is_null()) => {
+            errors.push(wrong("requestId", value, "no requestId beside scheduledTime"));
+            None
+        }
+        Value::String(id) if is_id(id) => Some(id.clone()),
+        other => {
+            errors.push(wrong("requestId", other, ID));
+            None
+        }
+    }
 }
 
 fn text(fields: &Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> Option<String> {

@@ -3,6 +3,8 @@
 //! A day is small enough to be read whole (a row is some 400 bytes, so 1,000 runs a night are
 //! 50 read units), which makes one index do for every filter.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use stillpoint_drive::outside::{Fault, FaultKind};
 use stillpoint_wire::ledger::Row;
@@ -60,13 +62,7 @@ impl Cloud {
             .send();
         while let Some(page) = pages.next().await {
             for item in page.map_err(fault)?.items() {
-                let text = item.get("row").and_then(|row| row.as_s().ok());
-                let row = serde_json::from_str(text.map_or("", String::as_str));
-                let row: Row = row.map_err(|error| Fault {
-                    kind: FaultKind::Refused,
-                    code: "LedgerUnreadable".to_owned(),
-                    text: format!("{:?}: {error}", item.get("runId")),
-                })?;
+                let row = row(item)?;
                 if rows.len() < limit && wanted(&row) {
                     rows.push(row);
                 }
@@ -77,4 +73,13 @@ impl Cloud {
         }
         Ok(())
     }
+}
+
+pub(crate) fn row(item: &HashMap<String, AttributeValue>) -> Result<Row, Fault> {
+    let text = item.get("row").and_then(|row| row.as_s().ok());
+    serde_json::from_str(text.map_or("", String::as_str)).map_err(|error| Fault {
+        kind: FaultKind::Refused,
+        code: "LedgerUnreadable".to_owned(),
+        text: format!("{:?}: {error}", item.get("runId")),
+    })
 }

@@ -9,6 +9,7 @@ mod access;
 mod bus;
 mod ec2;
 pub mod fault;
+mod follow;
 mod history;
 mod inventory;
 mod ledger;

@@ -9,6 +9,8 @@ use crate::time::rfc3339;
 
 /// The source of every event of ours.
 pub const SOURCE: &str = "stillpoint";
+/// That a policy is to be fired now: the planner's own event, from whoever may not invoke it.
+pub const FIRING_REQUESTED: &str = "Policy Firing Requested";
 /// One a planned run, for the runner's queue.
 pub const RUN_REQUESTED: &str = "Snapshot Run Requested";
 /// One a run, with its outcome.

@@ -1,4 +1,4 @@
-"""Every resource of an EC2 or SSM call is checked against the caller's policies, as on AWS.
+"""Every resource of an EC2, SSM or PutEvents call is checked against the caller's policies, as on AWS.
 
 ministack asks its evaluator once a call, for one resource that it guesses; authz.py knows the
 real ones. Both functions replaced here are imported by ministack inside its request path.
@@ -17,7 +17,7 @@ from .services import COMMAND_ACTIONS
 
 
 def install(tags_of: authz.TagLookup, attached: Callable[[str], list[str]]) -> None:
-    """Every resource of an EC2 or SSM call is checked, as authz.py names them."""
+    """Every resource of those calls is checked, as authz.py names them."""
     from ministack import app
     from ministack.core import iam_actions, iam_evaluator
 
@@ -48,6 +48,8 @@ def install(tags_of: authz.TagLookup, attached: Callable[[str], list[str]]) -> N
             checks.set(authz.ec2_checks(params.get("Action", ""), params, tags_of, attached))
         elif service == "ssm" and (action in COMMAND_ACTIONS or "Document" in action):
             checks.set(authz.ssm_checks(action, json.loads(body or b"{}"), tags_of))
+        elif service == "events" and action == "PutEvents":
+            checks.set(authz.events_checks(json.loads(body or b"{}")))
         wanted = checks.get()
         return (
             wanted[0].arn
@@ -63,7 +65,7 @@ def install(tags_of: authz.TagLookup, attached: Callable[[str], list[str]]) -> N
         resource_arn: str = "*",
         service_context: dict | None = None,
     ) -> Any:
-        wanted = checks.get() if service in ("ec2", "ssm") else None
+        wanted = checks.get() if service in ("ec2", "ssm", "events") else None
         if not wanted:
             return enforce(
                 key,

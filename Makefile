@@ -4,7 +4,7 @@ PY := .venv/bin/python
 TEST_REQUIREMENTS := tests/lab/requirements.txt tests/demo/requirements.txt tests/requirements-infra.txt
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: demo test check bench build setup rust-tests lab-tests cdk-tests package deploy policy publish-agent lint clean
+.PHONY: demo test check bench build setup rust-tests lab-tests cdk-tests package deploy policy publish-agent fuzz lint clean
 
 # KILL=holder kills the agent's holder inside the freeze window; DOCUMENT=file.yaml runs the
 # first instance with that SSM document.
@@ -14,6 +14,11 @@ demo: setup build
 test: setup lint rust-tests cdk-tests lab-tests
 
 check: lint
+
+# Policies, events and what documents print, at the mercy of libFuzzer; a finding ends it with 1.
+# `make test` has a second of the same without coverage.
+fuzz:
+	python3 tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 # Our agent beside its alternatives, on the same load in the same run. QUICK=1 takes minutes, the
 # whole of it most of an hour; REPS=n sets the repetitions.

@@ -14,6 +14,7 @@ mod default_policy;
 mod estimate;
 mod fields;
 mod forms;
+mod fuzz;
 mod intervals;
 mod kinds;
 mod plan_properties;

@@ -31,6 +31,7 @@ PEOPLE = of_type(STACK, "AWS::IAM::ManagedPolicy")
 CALLS = {
     "PlannerRole": {
         "ec2:DescribeInstances",
+        "ec2:DescribeSnapshots",
         "ec2:DescribeVolumes",
         "ssm:DescribeInstanceInformation",
         "ssm:GetParameter",

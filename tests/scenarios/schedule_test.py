@@ -34,3 +34,17 @@ def test_schedules_that_fire_at_the_same_time_make_one_set(
         (again,) = account.plan(policyId="coinciding", schedule=schedule, dryRun=True,
                                 scheduledTime=scheduled.nominal)["runs"]
         assert again["runId"] == event["runId"], "whichever of them fires, it is this run"
+
+
+def test_a_default_policy_looks_at_every_instance(
+    account: Account, scheduled: Scheduled
+) -> None:
+    details = {"PolicyType": "IMAGE_MANAGEMENT", "PolicyLanguage": "SIMPLIFIED",
+               "ResourceType": "INSTANCE", "CreateInterval": 1, "RetainInterval": 7}
+    everybody = account.plan(policy=details, dryRun=True)
+    reasons = {one["instanceId"]: one["reason"] for one in everybody["leftOut"]}
+    assert reasons[scheduled.instance.id] == "it was launched 0 hours ago, less than 24"
+    assert everybody["runs"] == []
+    # Whoever names an instance has decided.
+    named = account.plan(policy=details, instanceIds=[scheduled.instance.id], dryRun=True)
+    assert [run["instanceId"] for run in named["runs"]] == [scheduled.instance.id]

@@ -16,10 +16,13 @@ const FILTER_VALUES_MAX: usize = 200;
 /// DescribeInstanceInformation answers at most 50 at a time.
 const SSM_PAGE: usize = 50;
 const EC2_PAGE: i32 = 500;
+/// Of instances that still are.
+const STATES: [&str; 4] = ["pending", "running", "stopping", "stopped"];
 
 impl Cloud {
     /// Reads the instances that carry any of the tags or have one of the ids. The tag
-    /// filter is EC2's, which knows wildcards: the plan checks again to the letter.
+    /// filter is EC2's, which knows wildcards: the plan checks again to the letter. With neither
+    /// it is all instances, and since when each has a backup, as a default policy needs it.
     ///
     /// # Errors
     /// Any of the reads; nothing is changed by them.
@@ -30,19 +33,26 @@ impl Cloud {
     ) -> Result<Inventory, Fault> {
         let found = match instance_ids {
             Some(ids) => self.instances_by("instance-id", ids).await?,
+            None if targets.is_empty() => {
+                let states = STATES.map(str::to_owned);
+                self.instances_by("instance-state-name", &states).await?
+            }
             None => self.instances_by_tags(targets).await?,
         };
         let ids: Vec<String> = found.keys().cloned().collect();
         let managed = self.managed(&ids).await?;
         let volume_ids: BTreeSet<String> = found.values().flat_map(volume_ids).collect();
         let volumes = self.volumes(volume_ids.into_iter().collect()).await?;
-        let instances = found
+        let mut instances: Vec<Instance> = found
             .into_iter()
             .map(|(id, instance)| {
                 let managed = managed.get(&id).cloned().unwrap_or(Managed::NotManaged);
                 describe(id, &instance, &volumes, managed)
             })
             .collect();
+        if targets.is_empty() && instance_ids.is_none() {
+            self.see_backups(&mut instances).await?;
+        }
         Ok(Inventory { instances })
     }
 

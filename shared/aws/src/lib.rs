@@ -6,6 +6,7 @@
 //! SDK documents it.
 
 mod access;
+mod backups;
 mod bus;
 mod ec2;
 pub mod fault;

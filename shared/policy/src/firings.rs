@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Policy, Schedule};
 
-/// A schedule whose every firing is blacked out is given up after so many.
-const MAX_BLACKED_OUT: usize = 10_000;
+/// More than a year of hourly firings; a schedule whose firings are blacked out for so long has
+/// none.
+const MAX_CONSIDERED: usize = 10_000;
 
 /// One time at which the policy makes sets: one an instance, also where several schedules fire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +28,17 @@ impl Policy {
         after: Timestamp,
         count: usize,
     ) -> Vec<Timestamp> {
+        self.firings_of(schedule, after).take(count).collect()
+    }
+
+    pub(crate) fn firings_of<'a>(
+        &'a self,
+        schedule: &'a Schedule,
+        after: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> + 'a {
         let firings = schedule.create_rule.cron().firings_after(&self.settings.time_zone, after);
-        let firings = firings.take(MAX_BLACKED_OUT);
-        firings.filter(|time| self.settings.blackout_at(*time).is_none()).take(count).collect()
+        let firings = firings.take(MAX_CONSIDERED);
+        firings.filter(|time| self.settings.blackout_at(*time).is_none())
     }
 
     /// The next `count` times at which any schedule fires, strictly after a time.

@@ -21,7 +21,7 @@ const MILLION: f64 = 1_000_000.0;
 /// EC2's quota of snapshots with fast restore in a Region.
 const FAST_RESTORES_PER_REGION: f64 = 5.0;
 /// Sets of one schedule that are looked at one by one; the rest goes on like them.
-const MAX_SETS: usize = 2_000;
+const MAX_SETS: usize = 1_000;
 
 /// What one firing takes, and what the policy costs with the instances of this plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,8 +98,8 @@ struct Kept {
 
 fn kept(policy: &Policy, schedule: &Schedule, now: Timestamp) -> Kept {
     let until = now + jiff::SignedDuration::from_hours(24 * DAYS_PER_YEAR);
-    let year = policy.next_firings_of(schedule, now, MAX_SETS * 5);
-    let in_a_year = count(year.iter().filter(|time| **time <= until).count());
+    let year = policy.firings_of(schedule, now).take_while(|time| *time <= until);
+    let in_a_year = count(year.count());
     let firings_per_month = in_a_year / 12.0;
     let (sets, times, further_days) = match schedule.retain {
         Retain::Count(most) => {

@@ -31,6 +31,8 @@ DLM_EXECUTION_ID = (
 )
 DLM_COMMANDS = ["pre-script", "post-script", "dry-run"]
 DLM_LONGEST_EXECUTION_TIMEOUT_S = 120
+# Of a policy with a Stillpoint object (docs/POLICIES.md); the document ends after that.
+LONGEST_EXECUTION_TIMEOUT_S = 300
 
 APPLICATIONS = {
     "Stillpoint-Filesystem": "filesystem",
@@ -75,7 +77,7 @@ def run(
     path: Path, agent: Path, command: str, execution_id: str, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs the script as SSM does: parameters put into the text, then sh."""
-    values = {"command": command, "executionId": execution_id, "timeout": "", "volumes": ""} | more
+    values = {"command": command, "executionId": execution_id, "timeout": "", "volumes": "", "deadline": ""} | more
     text = script(path)
     for name, value in values.items():
         text = text.replace("{{ " + name + " }}", value)
@@ -110,7 +112,7 @@ def test_document_satisfies_dlm(path: Path) -> None:
     assert len(path.read_bytes()) < LONGEST_DOCUMENT_BYTES
     # DLM sends the first two and no others, and one without a default would fail every run.
     more = set(document["parameters"]) - {"executionId", "command"}
-    assert more == (set() if path == TEMPLATE else {"timeout", "volumes"})
+    assert more == (set() if path == TEMPLATE else {"timeout", "volumes", "deadline"})
     for name in more:
         parameter = document["parameters"][name]
         assert (parameter["type"], parameter["default"]) == ("String", "")
@@ -132,14 +134,17 @@ def test_document_is_one_linux_step_with_a_timeout_that_ssm_honours(path: Path) 
     # A string, as in AWS's documents: CloudFormation may turn a number into one on its way.
     assert isinstance(timeout, str)
     # Below 5 the SSM agent takes 3600 instead.
-    assert 5 <= int(timeout) <= DLM_LONGEST_EXECUTION_TIMEOUT_S
+    if path == TEMPLATE:
+        assert 5 <= int(timeout) <= DLM_LONGEST_EXECUTION_TIMEOUT_S
+    else:
+        assert int(timeout) > LONGEST_EXECUTION_TIMEOUT_S
 
 
 @any_document
 def test_parameters_stand_in_quotes_and_nowhere_else(path: Path) -> None:
     for line in path.read_text().splitlines():
         if "{{" in line:
-            assert re.fullmatch(r"\s*\w+='\{\{ (executionId|command|timeout|volumes) \}\}'", line), line
+            assert re.fullmatch(r"\s*\w+='\{\{ (executionId|command|timeout|volumes|deadline) \}\}'", line), line
 
 
 # --- what the shell does --------------------------------------------------------------------------
@@ -166,8 +171,9 @@ def test_agent_gets_stage_application_and_execution_id(
 
 @every_document
 def test_agent_gets_the_time_and_the_volumes_that_the_runner_sends(path: Path, agent: Path) -> None:
-    done = run(path, agent, "pre-script", UUID, timeout="60s", volumes="vol-0a1,vol-0b2")
-    assert done.stdout.splitlines()[-4:] == ["--timeout", "60s", "--volumes", "vol-0a1,vol-0b2"]
+    done = run(path, agent, "pre-script", UUID, timeout="60s", volumes="vol-0a1,vol-0b2", deadline="30s")
+    sent = ["--timeout", "60s", "--volumes", "vol-0a1,vol-0b2", "--deadline", "30s"]
+    assert done.stdout.splitlines()[-6:] == sent
 
 
 @every_document

@@ -32,7 +32,7 @@ STATUS_SECONDS = 30
 
 def build() -> Path:
     flags = " ".join(COVERAGE)
-    command = ["cargo", "build", "--release", "--locked", "--manifest-path", str(HERE / "Cargo.toml"),
+    command = ["cargo", "build", "--release", "--manifest-path", str(HERE / "Cargo.toml"),
                "--target-dir", str(TARGET / "build"), "--target", host()]
     subprocess.run(command, check=True, env=dict(os.environ, RUSTFLAGS=flags))
     return TARGET / "build" / host() / "release" / "fuzz"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import build_if_missing
-from scenarios.places import CLI, FIXTURES
+from scenarios.places import CLI, FIXTURES, ROOT
 
 POLICY = FIXTURES / "get-lifecycle-policy.json"
 
@@ -85,6 +86,23 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         done = subprocess.run([CLI, "policy", "check", str(POLICY)], stdout=closed,
                               stderr=subprocess.PIPE, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def documented() -> list[Any]:
+    """Every whole policy that a page shows, and the one line of CDK."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "infra" / "README.md"]
+    blocks = [(page.name, text) for page in pages
+              for text in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL)
+              if '"PolicyType"' in text]
+    cdk = ROOT / "infra" / "cdk" / "test" / "default-policy.json"
+    return [*blocks, (cdk.name, cdk.read_text())]
+
+
+def test_the_policies_of_the_documentation_are_valid() -> None:
+    assert {name for name, _ in documented()} >= {"README.md", "QUICKSTART.md", "default-policy.json"}
+    for name, text in documented():
+        done = stillpoint("policy", "check", "-", stdin=text)
+        assert done.returncode == 0, (name, done.stderr)
 
 
 # --- import from DLM ------------------------------------------------------------------------------

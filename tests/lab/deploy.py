@@ -23,8 +23,6 @@ from .server import READY_FILE
 
 STACK = "stillpoint"
 STACK_SECONDS = 120.0
-# The largest template that a CloudFormation request takes.
-REQUEST_BYTES = 51_200
 
 
 def session(state: Path) -> Callable[[str], Any]:
@@ -66,7 +64,7 @@ def create_stack(
     formation = client("cloudformation")
     formation.create_stack(
         StackName=name,
-        **_body(client, template),
+        TemplateBody=template.read_text(),
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
     )
@@ -85,23 +83,19 @@ def create_stack(
         time.sleep(0.2)
 
 
-def _body(client: Callable[[str], Any], template: Path) -> dict[str, str]:
-    """A template as CloudFormation takes it: in the request, or, when it is larger, from S3."""
-    text = template.read_bytes()
-    if len(text) <= REQUEST_BYTES:
-        return {"TemplateBody": text.decode()}
-    store = client("s3")
-    store.put_object(Bucket=BUCKET, Key=template.name, Body=text)
-    return {"TemplateURL": f"{store.meta.endpoint_url}/{BUCKET}/{template.name}"}
-
-
-def deploy_product(client: Callable[[str], Any], bootstrap: Path, infra: Path) -> dict[str, str]:
+def deploy_product(
+    client: Callable[[str], Any],
+    bootstrap: Path,
+    infra: Path,
+    parameters: dict[str, str] | None = None,
+) -> dict[str, str]:
     """infra/template.yaml with the built bootstrap, by the same program as `make deploy`."""
     architecture = "arm64" if platform.machine() == "aarch64" else "x86_64"
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch) / f"functions-{architecture}.zip"
         package.write_bytes(code_zip(bootstrap))
-        run_deploy(client, infra, "stack", "--package", str(package))
+        given = [f"{name}={value}" for name, value in (parameters or {}).items()]
+        run_deploy(client, infra, "stack", "--package", str(package), *given)
     stack = client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
     return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
 

@@ -57,18 +57,6 @@ class Shell:
         return subprocess.run(f"{command} {more}", shell=True, cwd=ROOT, env=self._environment,
                               capture_output=True, text=True, timeout=_COMMAND_S, check=False)
 
-    def types(self, command: str, more: str, changed: dict[str, str]) -> str:
-        """A command of the page over two lines, with these changes; what it prints."""
-        assert re.search(rf"^{re.escape(command)} \\\n +{re.escape(more)}$", PAGE, re.MULTILINE), command
-        line = f"{command} {more}"
-        for theirs, ours in changed.items():
-            assert theirs in line
-            line = line.replace(theirs, ours)
-        done = subprocess.run(line, shell=True, cwd=ROOT, env=self._environment, capture_output=True,
-                              text=True, timeout=_COMMAND_S, check=False)
-        assert done.returncode == 0, done
-        return done.stdout
-
     def says(self, command: str, more: str = "", **instead: str) -> str:
         """What it prints; it must succeed."""
         done = self.does(command, more, **instead)
@@ -101,15 +89,11 @@ def policy_file(folder: Path) -> str:
     return str(path)
 
 
-def invoke(shell: Shell, account: Account) -> dict[str, Any]:
-    """The page's invocation; returns the event of the one run that it requests."""
-    # The option is for version 2 of the CLI, where version 1, which pip brings, knows no other way.
-    # /dev/stdout would mix the answer with the CLI's own.
-    answer = shell.types("aws lambda invoke --function-name stillpoint-planner --cli-binary-format raw-in-base64-out",
-                         "--payload '{\"policyId\":\"nightly\"}' /dev/stdout",
-                         {" --cli-binary-format raw-in-base64-out": "", "/dev/stdout": "/dev/stderr 2>&1 >/dev/null"})
-    (order,) = json.loads(answer)["runs"]
-    return account.finished.of(order["runId"])
+def run(shell: Shell, account: Account) -> tuple[dict[str, Any], int]:
+    """The page's run on demand: the event of the one run that it requests, and the exit code."""
+    done = shell.does("stillpoint run nightly --wait")
+    (run_id,) = set(re.findall(r"run-[0-9a-f]{20}", done.stdout))
+    return account.finished.of(run_id), done.returncode
 
 
 def install(account: Account, instance: Instance, sha256: str) -> None:
@@ -151,8 +135,8 @@ def test_the_first_hour(account: Account, shell: Shell, instance: Instance, tmp_
     assert instance.id in shell.says("stillpoint plan --policy nightly")
 
     # Whoever goes on all the same gets a set that says what it is, and why.
-    broken = invoke(shell, account)
-    assert (broken["consistency"], broken["code"]) == ("crash", "SP3017")
+    broken, code = run(shell, account)
+    assert (broken["consistency"], broken["code"], code) == ("crash", "SP3017", 1)
     story = shell.says("stillpoint show RUN-ID", run=broken["runId"])
     assert "SP3017" in story and "is not installed" in story, story
 
@@ -162,8 +146,8 @@ def test_the_first_hour(account: Account, shell: Shell, instance: Instance, tmp_
     assert (healthy.returncode, "would freeze /data" in healthy.stdout) == (0, True), healthy.stdout
 
     # 5: a set, and the proof.
-    event = invoke(shell, account)
-    assert (event["outcome"], event["consistency"]) == ("completed", "application"), event
+    event, code = run(shell, account)
+    assert (event["outcome"], event["consistency"], code) == ("completed", "application", 0), event
     assert event["runId"] in shell.says("stillpoint runs")
     assert "application" in shell.says("stillpoint show RUN-ID", run=event["runId"])
 

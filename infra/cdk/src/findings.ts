@@ -2,38 +2,52 @@
  * What cdk-nag's AWS Solutions pack and CDK's own validation find in the template, and why each is as it
  * should be. Apps inherit these acknowledgements; a test fails on a finding that is none of them.
  */
-import { CfnResource, Validations } from "aws-cdk-lib";
-import { CfnRole } from "aws-cdk-lib/aws-iam";
+import { CfnResource, Stack, Validations } from "aws-cdk-lib";
+import { CfnManagedPolicy, CfnRole } from "aws-cdk-lib/aws-iam";
 import { CfnQueue } from "aws-cdk-lib/aws-sqs";
 import { CfnInclude } from "aws-cdk-lib/cloudformation-include";
 
-const HERE = "<AWS::Region>:<AWS::AccountId>";
-
-/** Resources with a wildcard that roles of the template name, each with its reason. */
-const WILDCARDS: Readonly<Record<string, string>> = {
-  "*":
+/** Resources with a wildcard, as roles of the template name them, each with its reason. */
+const WILDCARDS: readonly (readonly [RegExp, string])[] = [
+  [
+    /^\*$/,
     "These calls know no resource-level permission; the Region is the only bound that IAM offers. " +
-    "tests/infra_test.py holds the list of them.",
-  [`arn:<AWS::Partition>:ssm:${HERE}:parameter/stillpoint/policies/*`]:
-    "Policies come and go with stacks of their own; their prefix is Stillpoint's alone.",
-  [`arn:<AWS::Partition>:ec2:${HERE}:instance/*`]:
+      "tests/infra_test.py holds the list of them.",
+  ],
+  [
+    /:parameter\/stillpoint\/[a-z]+\/?\*$/,
+    "Policies come and go with stacks of their own; the prefix is Stillpoint's alone.",
+  ],
+  [
+    /:ec2:[^/]*:instance\/\*$/,
     "Which instances is what the policies' target tags decide; a tag opts an instance out of scripts.",
-  [`arn:<AWS::Partition>:ec2:${HERE}:volume/*`]:
-    "The volumes are those of the targets, and come and go with them.",
-  "arn:<AWS::Partition>:ec2:<AWS::Region>::snapshot/*":
-    "A snapshot has no id before it is made; the conditions demand a run id, and ours for later tags.",
-  [`arn:<AWS::Partition>:ssm:${HERE}:document/Stillpoint-*`]: "The documents of this template.",
-  "arn:<AWS::Partition>:ssm:<AWS::Region>:*:document/*":
+  ],
+  [/:ec2:[^/]*:volume\/\*$/, "The volumes are those of the targets, and come and go with them."],
+  [
+    /:ec2:[^/]*:snapshot\/\*$/,
+    "A snapshot has no id before it is made; the conditions demand a run id, and ours for everything later.",
+  ],
+  [/:document\/Stillpoint-\*$/, "The documents of this template."],
+  [
+    /:ssm:[^/]*:document\/\*$/,
     "Documents that their owner tagged DLMScriptsAccess=true, also those shared by another account.",
-};
+  ],
+  [
+    /:ec2:[^/]*:(image|key-pair|network-interface|security-group|subnet)\/\*$/,
+    "A restore takes those of the instance that it replaces, which are not known before.",
+  ],
+];
 
-const DEAD_LETTERS = "It is a dead-letter queue itself; an alarm watches it, and a person empties it.";
+const DEAD_LETTERS = "It is a dead-letter queue itself; an alarm watches it.";
 
 /** Puts the acknowledgements on the resources of the included template. */
 export function acknowledge(template: CfnInclude): void {
   for (const resource of template.node.findAll()) {
-    if (resource instanceof CfnRole) {
-      for (const [arn, reason] of Object.entries(WILDCARDS)) add(resource, `IAM5[Resource::${arn}]`, reason);
+    if (resource instanceof CfnRole || resource instanceof CfnManagedPolicy) {
+      for (const arn of wildcards(resource)) {
+        const reason = WILDCARDS.find(([pattern]) => pattern.test(arn))?.[1];
+        if (reason !== undefined) add(resource, `IAM5[Resource::${arn}]`, reason);
+      }
     } else if (resource instanceof CfnQueue && resource.node.id.endsWith("DeadQueue")) {
       add(resource, "SQS3", DEAD_LETTERS);
     }
@@ -42,6 +56,21 @@ export function acknowledge(template: CfnInclude): void {
     id: "CloudFormation-Validate::W1030",
     reason: "Without a hub there is no such rule, by its condition.",
   });
+}
+
+/** Every resource with a wildcard that its statements name, written as cdk-nag writes it. */
+function wildcards(resource: CfnRole | CfnManagedPolicy): Set<string> {
+  const policies = resource instanceof CfnRole ? resource.policies : resource.policyDocument;
+  const found = new Set<string>();
+  const look = (value: any, inResource: boolean): void => {
+    if (typeof value === "string") {
+      if (inResource && value.includes("*")) found.add(value.replace(/\$\{([^}]+)\}/g, "<$1>"));
+    } else if (value !== null && typeof value === "object") {
+      for (const [key, one] of Object.entries(value)) look(one, inResource || key === "Resource");
+    }
+  };
+  look(Stack.of(resource).resolve(policies), false);
+  return found;
 }
 
 function add(resource: CfnResource, finding: string, reason: string): void {

@@ -34,6 +34,7 @@ CALLS = {
         "ec2:DescribeSnapshots",
         "ec2:DescribeVolumes",
         "ssm:DescribeInstanceInformation",
+        "ssm:GetInventory",
         "ssm:GetParameter",
         "events:PutEvents",
         "sqs:SendMessage",

@@ -316,6 +316,35 @@ fn every_status_of_a_command_means_one_thing() {
 }
 
 #[test]
+fn every_exit_code_is_one_cause() {
+    for (stage, code, cause, words) in [
+        ("pre-script", 1, "SP3002", "exited with 1 (an exit code of the document's own)"),
+        ("pre-script", 201, "SP3002", "exited with 201 (the pre-script failed)"),
+        ("pre-script", 202, "SP3002", "exited with 202 (the post-script failed)"),
+        ("pre-script", 203, "SP3002", "exited with 203 (the auto-thaw came before"),
+        ("pre-script", 204, "SP3002", "exited with 204 (pre-script while a post-script"),
+        ("pre-script", 205, "SP3002", "exited with 205 (post-script while a pre-script"),
+        ("pre-script", 206, "SP3017", "exited with 206 (not ready for it)"),
+        ("post-script", 1, "SP3006", "exited with 1 (an exit code of the document's own)"),
+        ("post-script", 201, "SP3006", "exited with 201 (the pre-script failed)"),
+        ("post-script", 202, "SP3006", "exited with 202 (the post-script failed)"),
+        ("post-script", 203, "SP3005", "exit code 203: released before the post-script came"),
+        ("post-script", 204, "SP3006", "exited with 204 (pre-script while a post-script"),
+        ("post-script", 205, "SP3007", "exit code 205: the post-script found nothing held"),
+        ("post-script", 206, "SP3006", "exited with 206 (not ready for it)"),
+    ] {
+        let world = World::new(Document::Exits(stage, code));
+        let run = deliver(&world, &order(0, true));
+        assert_promises(&world, &run, &format!("{stage} {code}"));
+        let verdict = run.verdict.unwrap();
+        assert_eq!(verdict.consistency, Some(Consistency::Crash), "{stage} {code}");
+        let found = verdict.cause.unwrap();
+        assert_eq!(found.code.as_str(), cause, "{stage} {code}");
+        assert!(found.text.contains(words), "{stage} {code}: {found}");
+    }
+}
+
+#[test]
 fn twins_in_one_batch_at_the_same_millisecond_make_one_set() {
     // The first has read that there is no record, then the second reads the same, writes
     // it, and is about to send; then the first writes: the same run, the same version,

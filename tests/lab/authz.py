@@ -38,7 +38,8 @@ def ec2_arn(kind: str, ident: str) -> str:
 def document_arn(name: str) -> str:
     if name.startswith("arn:"):
         return name
-    owner = "" if name.startswith(("AWS-", "AWSEC2-")) else ACCOUNT
+    of_aws = ("AWS-", "AWSEC2-", "AWSSystemsManagerSAP-")
+    owner = "" if name.startswith(of_aws) else ACCOUNT
     return f"arn:aws:ssm:{REGION}:{owner}:document/{name}"
 
 

@@ -16,22 +16,40 @@ from .instances import Instance
 STDOUT_LIMIT, STDERR_LIMIT, PLUGIN_OUTPUT_LIMIT = 24_000, 8_000, 2_500
 TRUNCATED = "--output truncated--"
 TERMINAL = frozenset(["Success", "Failed", "TimedOut", "Cancelled"])
-AGENT_VERSION = "3.3.2299.0"
 
 
 @dataclass
-class Invocation:
-    command: Command
-    instance_id: str
-    plugin: str
+class Progress:
+    """How far a command, or a step of it, is on one instance."""
+
     status: str = "Pending"
     details: str = "Pending"
     response_code: int = -1
     stdout: str = ""
     stderr: str = ""
+    # What the list of steps shows where it is not the output.
+    words: str = ""
     started: float | None = None
     ended: float | None = None
+
+    def end(self, status: str, details: str) -> None:
+        self.ended = time.time()
+        self.status, self.details = status, details
+
+
+@dataclass
+class Invocation(Progress):
+    command: Command = field(kw_only=True)
+    instance_id: str = field(kw_only=True)
+    # By name, in order; every document has at least one.
+    steps: dict[str, Progress] = field(kw_only=True)
     cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def shown(self, step: str | None) -> tuple[str, Progress]:
+        """The step that GetCommandInvocation tells of; with one step, that is the whole."""
+        if len(self.steps) == 1:
+            return next(iter(self.steps)), self
+        return str(step), self.steps[str(step)]
 
 
 @dataclass
@@ -46,17 +64,18 @@ class Command:
     invocations: dict[str, Invocation] = field(default_factory=dict)
 
 
-def invocation_json(found: Invocation) -> dict[str, Any]:
+def invocation_json(invocation: Invocation, step: str | None) -> dict[str, Any]:
     """As GetCommandInvocation shows it."""
-    command = found.command
+    command = invocation.command
+    plugin, found = invocation.shown(step)
     done = found.status in TERMINAL
     return {
         "CommandId": command.id,
-        "InstanceId": found.instance_id,
+        "InstanceId": invocation.instance_id,
         "Comment": command.comment,
         "DocumentName": command.document,
         "DocumentVersion": "$DEFAULT",
-        "PluginName": found.plugin,
+        "PluginName": plugin,
         "ResponseCode": found.response_code if done else -1,
         "Status": found.status,
         "StatusDetails": found.details,
@@ -113,31 +132,36 @@ def listed_json(invocation: Invocation, details: bool) -> dict[str, Any]:
     }
     if not details:
         return shown
+    return shown | {"CommandPlugins": [_step_json(*invocation.shown(n)) for n in invocation.steps]}
+
+
+def _step_json(name: str, step: Progress) -> dict[str, Any]:
     plugin = {
-        "Name": invocation.plugin,
-        "Status": invocation.status,
-        "StatusDetails": invocation.details,
-        "ResponseCode": invocation.response_code,
-        "Output": limited(invocation.stdout, PLUGIN_OUTPUT_LIMIT),
+        "Name": name,
+        "Status": step.status,
+        "StatusDetails": step.details,
+        "ResponseCode": step.response_code,
+        "Output": limited(step.words or step.stdout, PLUGIN_OUTPUT_LIMIT),
     }
-    times = {
-        "ResponseStartDateTime": invocation.started,
-        "ResponseFinishDateTime": invocation.ended,
-    }
-    return shown | {"CommandPlugins": [plugin | {k: v for k, v in times.items() if v}]}
+    times = {"ResponseStartDateTime": step.started, "ResponseFinishDateTime": step.ended}
+    return plugin | {k: v for k, v in times.items() if v}
 
 
 def instance_json(i: Instance) -> dict[str, Any]:
     """As DescribeInstanceInformation shows it."""
+    platform = {
+        "Linux": ("Debian GNU/Linux", "12"),
+        "Windows": ("Microsoft Windows Server 2022 Datacenter", "10.0.20348"),
+    }[i.platform]
     return {
         "InstanceId": i.id,
         "PingStatus": "Online",
         "LastPingDateTime": time.time(),
-        "AgentVersion": AGENT_VERSION,
+        "AgentVersion": i.agent_version,
         "IsLatestVersion": True,
-        "PlatformType": "Linux",
-        "PlatformName": "Debian GNU/Linux",
-        "PlatformVersion": "12",
+        "PlatformType": i.platform,
+        "PlatformName": platform[0],
+        "PlatformVersion": platform[1],
         "ResourceType": "EC2Instance",
         "IPAddress": "127.0.0.1",
         "ComputerName": i.name,

@@ -18,6 +18,7 @@ from .command_views import (
     TERMINAL,
     Command,
     Invocation,
+    Progress,
     command_json,
     instance_json,
     invocation_json,
@@ -28,6 +29,7 @@ from .emulator import Emulator
 from .faults import Faults, Timeline
 from .instances import Fleet, Instance
 from .ports import ServiceError
+from .windows import Windows
 
 DELIVERY_TIMEOUT_MIN_SECONDS, DELIVERY_TIMEOUT_MAX_SECONDS, DELIVERY_TIMEOUT_DEFAULT_SECONDS = (
     30,
@@ -40,13 +42,19 @@ class Commands:
     """Answers the API's actions; each method takes and returns the JSON of the API."""
 
     def __init__(
-        self, fleet: Fleet, emulator: Emulator, faults: Faults, timeline: Timeline
+        self,
+        fleet: Fleet,
+        emulator: Emulator,
+        faults: Faults,
+        timeline: Timeline,
+        windows: Windows,
     ) -> None:
-        self._fleet, self._emulator, self._faults, self._timeline = (
+        self._fleet, self._emulator, self._faults, self._timeline, self._windows = (
             fleet,
             emulator,
             faults,
             timeline,
+            windows,
         )
         self._commands: dict[str, Command] = {}
 
@@ -58,6 +66,7 @@ class Commands:
             "ListCommandInvocations": self.list_invocations,
             "CancelCommand": self.cancel,
             "DescribeInstanceInformation": self.describe_instances,
+            "GetInventory": self.inventory,
         }[action]
         return name(body)
 
@@ -69,8 +78,7 @@ class Commands:
             name, body.get("DocumentVersion")
         )
         values = documents.check_parameters(document, body.get("Parameters") or {})
-        steps = documents.steps(document, values)
-        if not steps:
+        if not document.get("mainSteps"):
             raise ServiceError("InvalidDocument", f"the document {name} has no mainSteps")
         timeout = int(body.get("TimeoutSeconds") or DELIVERY_TIMEOUT_DEFAULT_SECONDS)
         if not DELIVERY_TIMEOUT_MIN_SECONDS <= timeout <= DELIVERY_TIMEOUT_MAX_SECONDS:
@@ -80,6 +88,9 @@ class Commands:
                 f"{DELIVERY_TIMEOUT_MIN_SECONDS} to {DELIVERY_TIMEOUT_MAX_SECONDS}",
             )
         instances = self._targets(body)
+        steps = {i.id: documents.steps(document, values, i.platform) for i in instances}
+        if self._faults.take("loseSendCommand"):
+            raise ServiceError("InternalServerError", "An internal error has occurred")
         now = time.time()
         command = Command(
             str(uuid.uuid4()),
@@ -91,7 +102,11 @@ class Commands:
             now + INVOCATION_VISIBLE_AFTER_SECONDS,
         )
         for instance in instances:
-            command.invocations[instance.id] = Invocation(command, instance.id, steps[0].name)
+            command.invocations[instance.id] = Invocation(
+                command=command,
+                instance_id=instance.id,
+                steps={step.name: Progress() for step in steps[instance.id]},
+            )
         self._commands[command.id] = command
         for instance in instances:
             self._timeline.add(
@@ -103,8 +118,10 @@ class Commands:
             )
             invocation = command.invocations[instance.id]
             threading.Thread(
-                target=self._execute, args=(instance, invocation, steps), daemon=True
+                target=self._execute, args=(instance, invocation, steps[instance.id]), daemon=True
             ).start()
+        if self._faults.take("loseSendCommandReply"):
+            raise ServiceError("InternalServerError", "An internal error has occurred")
         return {"Command": command_json(command)}
 
     def _targets(self, body: dict[str, Any]) -> list[Instance]:
@@ -142,14 +159,29 @@ class Commands:
         give_up = time.monotonic() + command.timeout_seconds + sum(s.timeout_seconds for s in steps)
         if not self._deliver(instance, invocation, time.monotonic() + command.timeout_seconds):
             return
+        end = self._faults.end_of(instance.id, command.parameters)
+        if end and not end.get("runs"):
+            invocation.stdout = self._faults.output(instance.id, "")
+            invocation.response_code = 0 if end["status"] == "Success" else -1
+            self._end(invocation, end["status"], end["details"])
+            return
         invocation.status = invocation.details = "InProgress"
         invocation.started = time.time()
         results: list[ssm_agent.Outcome] = []
+        leaving = False
         for step in steps:
-            results.append(self._run_step(instance, invocation, step, give_up))
-            if results[-1].skip_rest or results[-1].status in ("Failed", "TimedOut", "Cancelled"):
-                break
-        self._finish(instance, invocation, results)
+            if leaving and not step.finally_step:
+                continue
+            progress = invocation.steps[step.name]
+            progress.status = progress.details = "InProgress"
+            progress.started = time.time()
+            outcome = self._run_step(instance, invocation, step, give_up)
+            if outcome.status == "Failed" and step.success_and_exit_on_failure:
+                outcome.status, outcome.exit_code, outcome.skip_rest = "Success", 0, True
+            results.append(outcome)
+            self._show(instance, progress, outcome)
+            leaving = outcome.skip_rest or outcome.status in ("Failed", "TimedOut", "Cancelled")
+        self._finish(instance, invocation, results, end)
 
     def _deliver(self, instance: Instance, invocation: Invocation, until: float) -> bool:
         delay = DELIVERY_SECONDS + self._faults.delivery_delay(instance.id)
@@ -176,9 +208,13 @@ class Commands:
             self._timeline.add("script started", instance.id, pid=pid, **about)
 
         try:
-            outcome = ssm_agent.run_step(
-                instance, command.id, step, invocation.cancelled, give_up, started
-            )
+            if step.action == documents.ACTIONS["Windows"] and not step.skipped:
+                started(0)
+                outcome = self._windows.run_step(instance, step, invocation.cancelled)
+            else:
+                outcome = ssm_agent.run_step(
+                    instance, command.id, step, invocation.cancelled, give_up, started
+                )
         except (ServiceError, OSError, RuntimeError) as error:
             outcome = ssm_agent.Outcome(
                 "Failed", 1, stderr=f"the agent could not run the step: {error}"
@@ -186,37 +222,40 @@ class Commands:
         if instance.gone.is_set():
             # No result will ever come; SSM gives the command up when its time is over.
             invocation.cancelled.wait(max(0.0, give_up - time.monotonic()))
-            outcome = ssm_agent.Outcome("TimedOut", ssm_agent.NO_RESULT, skip_rest=True)
+            outcome = ssm_agent.Outcome(
+                "TimedOut", ssm_agent.NO_RESULT, skip_rest=True, gave_up=True
+            )
         self._timeline.add(
             "script ended", instance.id, status=outcome.status, exitCode=outcome.exit_code, **about
         )
         return outcome
 
     def _finish(
-        self, instance: Instance, invocation: Invocation, results: list[ssm_agent.Outcome]
+        self,
+        instance: Instance,
+        invocation: Invocation,
+        results: list[ssm_agent.Outcome],
+        end: dict[str, Any] | None,
     ) -> None:
         # The agent's precedence of results.
         worst = next(
             (r for s in ("Failed", "TimedOut", "Cancelled") for r in results if r.status == s),
             results[-1],
         )
-        stdout = "".join(r.stdout for r in results)
-        stdout = self._faults.output(instance.id, stdout)
-        invocation.stdout, invocation.stderr = stdout, "".join(r.stderr for r in results)
+        invocation.stdout = self._faults.output(instance.id, "".join(r.stdout for r in results))
+        invocation.stderr = "".join(r.stderr for r in results)
+        invocation.words = "".join(r.words for r in results)
         invocation.response_code = worst.exit_code
-        if worst.status == "TimedOut":
-            still_held = worst.exit_code == ssm_agent.NO_RESULT
-            self._end(
-                invocation, "TimedOut", "DeliveryTimedOut" if still_held else "ExecutionTimedOut"
-            )
-        elif worst.status in ("Failed", "Cancelled"):
-            self._end(invocation, worst.status, worst.status)
-        else:
-            self._end(invocation, "Success", "Success")
+        self._end(invocation, *((end["status"], end["details"]) if end else _status(worst)))
+
+    def _show(self, instance: Instance, step: Progress, outcome: ssm_agent.Outcome) -> None:
+        step.stdout = self._faults.output(instance.id, outcome.stdout)
+        step.stderr, step.words = outcome.stderr, outcome.words
+        step.response_code = outcome.exit_code
+        step.end(*_status(outcome))
 
     def _end(self, invocation: Invocation, status: str, details: str) -> None:
-        invocation.ended = time.time()
-        invocation.status, invocation.details = status, details
+        invocation.end(status, details)
         self._timeline.add(
             "command ended", invocation.instance_id, commandId=invocation.command.id, status=details
         )
@@ -251,19 +290,25 @@ class Commands:
             raise ServiceError(
                 "InvocationDoesNotExist", "the command has no such invocation, or not yet"
             )
-        if body.get("PluginName") not in (None, found.plugin):
+        name = body.get("PluginName")
+        if name not in (found.steps if name or len(found.steps) > 1 else (None,)):
             raise ServiceError(
                 "InvalidPluginName",
-                f"PluginName: found {body['PluginName']!r}, it has {found.plugin}",
+                f"PluginName: found {name!r}, it has {', '.join(found.steps)}",
             )
-        return invocation_json(found)
+        return invocation_json(found, name)
 
     def list_commands(self, body: dict[str, Any]) -> dict[str, Any]:
+        filters = {one["key"]: one["value"] for one in body.get("Filters") or []}
+        after = filters.get("InvokedAfter", "1970-01-01T00:00:00Z")
+        since = datetime.fromisoformat(after).timestamp()
         wanted = [
             c
             for c in self._commands.values()
             if body.get("CommandId") in (None, c.id)
             and (not body.get("InstanceId") or body["InstanceId"] in c.invocations)
+            and filters.get("DocumentName") in (None, c.document)
+            and c.sent >= since
         ]
         return {"Commands": [command_json(c) for c in reversed(wanted)]}
 
@@ -296,6 +341,15 @@ class Commands:
         }
         return answer | ({"NextToken": str(start + size)} if start + size < len(shown) else {})
 
+    def inventory(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What SSM's inventory knows of the components that AWS installed on the instances."""
+        wanted: set[str] = set()
+        for item in body.get("Filters") or []:
+            if item["Key"] == "AWS:InstanceInformation.InstanceId":
+                wanted |= set(item["Values"])
+        entities = [_inventory_json(i) for i in self._fleet.all() if i.id in wanted and i.managed]
+        return {"Entities": entities}
+
     def _command(self, body: dict[str, Any]) -> Command:
         try:
             return self._commands[str(body.get("CommandId", ""))]
@@ -303,3 +357,21 @@ class Commands:
             raise ServiceError(
                 "InvalidCommandId", f"there is no command {body.get('CommandId')}"
             ) from None
+
+
+def _status(outcome: ssm_agent.Outcome) -> tuple[str, str]:
+    """Status and StatusDetails of how a step, or the worst of them, ended."""
+    if outcome.status == "TimedOut":
+        return "TimedOut", "DeliveryTimedOut" if outcome.gave_up else "ExecutionTimedOut"
+    if outcome.status in ("Failed", "Cancelled"):
+        return outcome.status, outcome.status
+    return "Success", "Success"
+
+
+def _inventory_json(instance: Instance) -> dict[str, Any]:
+    kind = "AWS:AWSComponent"
+    version = instance.vss_components
+    found = [{"Name": "AwsVssComponents", "Version": version}] if version else []
+    content = [{"Name": "amazon-ssm-agent", "Version": instance.agent_version}, *found]
+    data = {"TypeName": kind, "SchemaVersion": "1.0", "Content": content}
+    return {"Id": instance.id, "Data": {kind: data}}

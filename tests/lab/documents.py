@@ -11,14 +11,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from . import vss_documents
 from .ports import ServiceError
 
 # The agent's range; a value outside it silently becomes the default.
 STEP_TIMEOUT_MIN_SECONDS, STEP_TIMEOUT_MAX_SECONDS, STEP_TIMEOUT_DEFAULT_SECONDS = 5, 172_800, 3_600
-PLATFORM = "Linux"
+# platformType -> the action that this platform's agent executes.
+ACTIONS = {"Linux": "aws:runShellScript", "Windows": "aws:runPowerShellScript"}
 
-# The one document of AWS that instances are usually tried with.
-BUILT_IN: dict[str, dict[str, Any]] = {
+# AWS's own documents that are known here.
+BUILT_IN: dict[str, dict[str, Any]] = vss_documents.DOCUMENTS | {
     "AWS-RunShellScript": {
         "schemaVersion": "2.2",
         "parameters": {
@@ -56,6 +58,9 @@ class Step:
     working_directory: str
     timeout_seconds: float
     environment: dict[str, str]
+    values: Values
+    success_and_exit_on_failure: bool
+    finally_step: bool
 
 
 def _refuse(message: str) -> ServiceError:
@@ -126,8 +131,8 @@ def _by_environment(document: dict[str, Any], name: str) -> bool:
     return (document.get("parameters") or {}).get(name, {}).get("interpolationType") == "ENV_VAR"
 
 
-def steps(document: dict[str, Any], values: Values) -> list[Step]:
-    """The steps to execute, in order."""
+def steps(document: dict[str, Any], values: Values, platform: str) -> list[Step]:
+    """The steps to execute on an instance of this platform, in order."""
     if str(document.get("schemaVersion")) != "2.2":
         raise ServiceError(
             "InvalidDocument",
@@ -138,11 +143,18 @@ def steps(document: dict[str, Any], values: Values) -> list[Step]:
         for name, value in values.items()
         if _by_environment(document, name)
     }
-    return [_step(step, document, values, environment) for step in document.get("mainSteps") or []]
+    return [
+        _step(step, document, values, environment, platform)
+        for step in document.get("mainSteps") or []
+    ]
 
 
 def _step(
-    step: dict[str, Any], document: dict[str, Any], values: Values, environment: dict[str, str]
+    step: dict[str, Any],
+    document: dict[str, Any],
+    values: Values,
+    environment: dict[str, str],
+    platform: str,
 ) -> Step:
     inputs = step.get("inputs") or {}
     command = fill_in(inputs.get("runCommand", []), document, values)
@@ -150,23 +162,26 @@ def _step(
     return Step(
         name=step.get("name", ""),
         action=step.get("action", ""),
-        skipped=_precondition(step),
+        skipped=_precondition(step, platform),
         script="\n".join(str(line) for line in lines),
         working_directory=str(fill_in(inputs.get("workingDirectory", ""), document, values)),
         timeout_seconds=_timeout(fill_in(inputs.get("timeoutSeconds"), document, values)),
         environment=environment,
+        values=values,
+        success_and_exit_on_failure=inputs.get("onFailure") == "successAndExit",
+        finally_step=str(inputs.get("finallyStep", "")).lower() == "true",
     )
 
 
-def _precondition(step: dict[str, Any]) -> str | None:
+def _precondition(step: dict[str, Any], platform: str) -> str | None:
     for operator, operands in (step.get("precondition") or {}).items():
         if operator != "StringEquals" or len(operands) != 2 or "platformType" not in operands:
             return f"the precondition {operator} {operands} is not one this agent knows"
         wanted = next((o for o in operands if o != "platformType"), "")
-        if wanted != PLATFORM:
-            found = f"platformType is {PLATFORM}, not {wanted}"
+        if wanted != platform:
+            found = f"platformType is {platform}, not {wanted}"
             return f"Step execution skipped due to unsatisfied preconditions: {found}"
-    if step.get("action") != "aws:runShellScript":
+    if step.get("action") != ACTIONS[platform]:
         return f"Step execution skipped due to unsupported plugin: {step.get('action')}"
     return None
 

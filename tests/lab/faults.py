@@ -54,8 +54,20 @@ class Faults:
             "throttleCreateSnapshots": 0,
             # How many CreateSnapshots calls still make snapshots and answer InternalError.
             "loseCreateSnapshotsReply": 0,
+            # How many CreateSnapshots calls still make nothing and answer InternalError.
+            "loseCreateSnapshots": 0,
+            # How many SendCommand calls still are taken and answer InternalServerError.
+            "loseSendCommandReply": 0,
+            # How many SendCommand calls still are lost and answer InternalServerError.
+            "loseSendCommand": 0,
             # instance id -> seconds that its commands take to be delivered, on top.
             "deliveryDelaySeconds": {},
+            # instance id -> how SSM says that its commands ended: {status, details, runs: whether
+            # they run all the same, command: only those with this value of that parameter,
+            # times: so often and no more}.
+            "ssmEnds": {},
+            # instance id -> what its VSS document does; the keys are windows.py's.
+            "vss": {},
         }
 
     def change(self, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +85,22 @@ class Faults:
 
     def output(self, instance_id: str, real: str) -> str:
         return str(self._set["ssmOutput"].get(instance_id, real))
+
+    def vss(self, instance_id: str) -> dict[str, Any]:
+        return dict(self._set["vss"].get(instance_id, {}))
+
+    def end_of(
+        self, instance_id: str, parameters: dict[str, list[str]]
+    ) -> dict[str, Any] | None:
+        with self._lock:
+            end = self._set["ssmEnds"].get(instance_id)
+            if not end or end.get("command") not in (None, *parameters.get("command", [])):
+                return None
+            if end.get("times", 1) <= 0:
+                return None
+            if "times" in end:
+                end["times"] -= 1
+            return dict(end)
 
     def delivery_delay(self, instance_id: str) -> float:
         return float(self._set["deliveryDelaySeconds"].get(instance_id, 0))

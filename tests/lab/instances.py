@@ -26,12 +26,14 @@ from typing import Any
 from . import host
 from .config import Lab
 from .ebs import Pool, check_filesystem
-from .emulator import Emulator
+from .emulator import ROOT_DEVICE, Emulator
 from .ports import ServiceError
 from .record import Record
 
 READY_SECONDS = 30.0
 DEFAULT_SIZE_MIB, ROOT_SIZE_MIB = 512, 64
+# Windows is a name here: what its documents do is windows.py's.
+PLATFORMS = ("Linux", "Windows")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -64,11 +66,39 @@ class Process:
     ended: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(frozen=True)
+class Spec:
+    """What an instance is launched as; names as in the admin API, in snake case."""
+
+    name: str
+    tags: dict[str, str] = field(default_factory=dict)
+    volumes: list[dict[str, Any]] = field(default_factory=list)
+    managed: bool = True
+    platform: str = "Linux"
+    instance_type: str = "m7i.large"
+    agent_version: str = "3.3.2299.0"
+    role: str | None = None
+    vss_components: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.platform not in PLATFORMS:
+            allowed = ", ".join(PLATFORMS)
+            raise ValueError(f"platform: found {self.platform!r}, allowed are {allowed}")
+
+
 class Instance:
     """A running instance: the lab's end of its init."""
 
-    def __init__(self, instance_id: str, name: str, managed: bool, volumes: list[Volume]) -> None:
-        self.id, self.name, self.managed, self.volumes = instance_id, name, managed, volumes
+    def __init__(self, instance_id: str, spec: Spec, volumes: list[Volume]) -> None:
+        self.id, self.name, self.managed, self.volumes = (
+            instance_id,
+            spec.name,
+            spec.managed,
+            volumes,
+        )
+        self.platform, self.agent_version = spec.platform, spec.agent_version
+        # The name of its instance profile's role, and the version of its VSS components.
+        self.role, self.vss_components = spec.role, spec.vss_components
         self.boot_id = str(uuid.uuid4())
         self.init_pid = 0
         self.gone = threading.Event()
@@ -118,6 +148,9 @@ class Instance:
     def path(self, inside: str) -> Path:
         """A path of the instance's file tree, as the host reaches it."""
         return Path(f"/proc/{self.init_pid}/root") / inside.lstrip("/")
+
+    def boot_volume(self) -> Volume:
+        return next(v for v in self.volumes if v.device == ROOT_DEVICE)
 
     def mounts(self) -> list[Path]:
         return [self.path(v.mount) for v in self.volumes if v.mount]
@@ -226,29 +259,30 @@ class Fleet:
     def all(self) -> list[Instance]:
         return list(self._instances.values())
 
-    def launch(
-        self, name: str, tags: dict[str, str], volumes: list[dict[str, Any]], managed: bool
-    ) -> Instance:
-        for spec in volumes:
+    def launch(self, spec: Spec) -> Instance:
+        volumes = spec.volumes
+        for one in volumes:
             check_filesystem(
-                spec["device"], spec.get("fs", "ext4"), spec.get("size_mib", DEFAULT_SIZE_MIB)
+                one["device"], one.get("fs", "ext4"), one.get("size_mib", DEFAULT_SIZE_MIB)
             )
         devices = {
             v["device"]: (max(1, v.get("size_mib", DEFAULT_SIZE_MIB) >> 10), v.get("tags") or {})
             for v in volumes
         }
-        instance_id, ids = self._emulator.run_instance({"Name": name} | tags, devices)
+        instance_id, ids = self._emulator.run_instance(
+            {"Name": spec.name} | spec.tags, devices, spec.instance_type, spec.platform
+        )
         self._pool.add_instance(instance_id)
         wanted = {v["device"]: v for v in volumes}
         made = []
         for device, volume_id in ids.items():
             # The root volume is in nobody's list: an image without a filesystem.
-            one = wanted.get(device)
-            fs = one.get("fs", "ext4") if one else None
-            size = one.get("size_mib", DEFAULT_SIZE_MIB) if one else ROOT_SIZE_MIB
+            one = wanted.get(device) or {"size_mib": ROOT_SIZE_MIB, "fs": None}
+            fs = one.get("fs", "ext4")
+            size = one.get("size_mib", DEFAULT_SIZE_MIB)
             loop = self._pool.add_volume(instance_id, volume_id, size, fs)
-            made.append(Volume(volume_id, device, fs, one.get("mount") if one else None, loop))
-        instance = Instance(instance_id, name, managed, made)
+            made.append(Volume(volume_id, device, fs, one.get("mount"), loop))
+        instance = Instance(instance_id, spec, made)
         scratch = self._lab.state / "roots" / instance_id
         scratch.mkdir(parents=True)
         try:

@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,11 @@ from .ebs import Pool
 from .emulator import Emulator
 from .faults import Faults, Timeline
 from .host import Watchdog
-from .instances import Fleet, Instance
+from .instances import Fleet, Instance, Spec
 from .ports import NewSnapshot
 from .record import Record
 from .snapshots import Snapshots
+from .windows import Windows
 
 EXEC_WAIT_SECONDS = 50.0
 READY_FILE = "lab.json"
@@ -74,7 +77,10 @@ class Server:
         hooks.snapshots = Snapshots(
             self._pool, self._fleet, self._emulator, self._faults, self._timeline
         )
-        hooks.commands = Commands(self._fleet, self._emulator, self._faults, self._timeline)
+        windows = Windows(self._lab.endpoint, self._faults, self._timeline)
+        hooks.commands = Commands(
+            self._fleet, self._emulator, self._faults, self._timeline, windows
+        )
 
     def serve(self) -> None:
         """Answer until SIGTERM or SIGINT."""
@@ -157,14 +163,7 @@ class Server:
     def _route(self, method: str, parts: list[str], body: dict[str, Any]) -> Any:
         match method, parts:
             case "POST", ["instances"]:
-                return self._public(
-                    self._fleet.launch(
-                        body["name"],
-                        body.get("tags") or {},
-                        body.get("volumes") or [],
-                        body.get("managed", True),
-                    )
-                )
+                return self._public(self._fleet.launch(_spec(body)))
             case "GET", ["instances"]:
                 return [self._public(i) for i in self._fleet.all()]
             case "POST", ["instances", ident, "exec"]:
@@ -207,11 +206,20 @@ class Server:
             "instanceId": instance.id,
             "name": instance.name,
             "managed": instance.managed,
+            "platform": instance.platform,
             "bootId": instance.boot_id,
             "initPid": instance.init_pid,
             "root": f"/proc/{instance.init_pid}/root",
             "volumes": [v.public(instance.init_pid) for v in instance.volumes],
         }
+
+
+def _spec(body: dict[str, Any]) -> Spec:
+    """What is to be launched; a field that does not exist is refused."""
+    names = {re.sub("_(.)", lambda m: m[1].upper(), one.name): one.name for one in fields(Spec)}
+    if unknown := sorted(set(body) - set(names)):
+        raise ValueError(f"no such field: {', '.join(unknown)}; there are {', '.join(names)}")
+    return Spec(**{names[key]: value for key, value in body.items() if value is not None})
 
 
 def clear_scratch(state: Path) -> None:

@@ -39,6 +39,9 @@ class Snapshots:
         if self._faults.take("throttleCreateSnapshots"):
             self._timeline.add("CreateSnapshots end", instance_id, error="RequestLimitExceeded")
             raise ServiceError("RequestLimitExceeded", "Request limit exceeded.")
+        if self._faults.take("loseCreateSnapshots"):
+            self._timeline.add("CreateSnapshots end", instance_id, error="InternalError")
+            raise ServiceError("InternalError", "An internal error has occurred")
         if self._fleet.get(instance_id) is None:
             raise ServiceError(
                 "IncorrectInstanceState",

@@ -32,6 +32,10 @@ class Outcome:
     stdout: str = ""
     stderr: str = ""
     skip_rest: bool = False
+    # What the list of steps shows where it is not the output.
+    words: str = ""
+    # SSM waited no longer, whatever the step does.
+    gave_up: bool = False
 
 
 def run_step(
@@ -44,8 +48,8 @@ def run_step(
 ) -> Outcome:
     """Run a step to its end; `give_up_at` (monotonic) is when SSM itself stops waiting."""
     if step.skipped:
-        # On a platform the step is not for it is a success with code 0.
-        return Outcome("Skipped", 0, stdout=step.skipped)
+        # On a platform the step is not for it is a success with code 0 and without output.
+        return Outcome("Skipped", 0, words=step.skipped)
     folder = f"/var/lib/amazon/ssm/{instance.id}/document/orchestration/{command_id}/{step.name}"
     script = _write_script(instance, folder, step.script)
     environment = {
@@ -74,7 +78,9 @@ def run_step(
             instance.kill(process.pid, group=True)
         if now > give_up_at:
             # A process outside the group still holds a pipe: the agent waits on, SSM does not.
-            return Outcome("TimedOut", NO_RESULT, out.text(), err.text(), skip_rest=True)
+            return Outcome(
+                "TimedOut", NO_RESULT, out.text(), err.text(), skip_rest=True, gave_up=True
+            )
         # The process first, then (it has ended) its pipes, which nobody announces.
         if not process.ended.wait(PIPE_POLL_SECONDS):
             continue

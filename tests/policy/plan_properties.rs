@@ -46,12 +46,13 @@ fn instances() -> impl Strategy<Value = Instance> {
     ];
     (0u32..20, prop::sample::select(states), any::<bool>(), few_tags(), volumes(), managed)
         .prop_map(|(n, state, windows, tags, volumes, managed)| Instance {
-            instance_type: String::new(),
             launched_ms: None,
             backed_up_ms: None,
             id: format!("i-{n}"),
             state: state.into(),
             platform: if windows { Platform::Windows } else { Platform::Linux },
+            instance_type: "t3.micro".into(),
+            vss_components: stillpoint_policy::Components::Unknown,
             tags,
             root_device: "/dev/sd0".into(),
             volumes,

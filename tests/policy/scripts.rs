@@ -1,8 +1,9 @@
 //! CreateRule.Scripts: ranges, defaults, forbidden neighbours, handlers that are not run.
 
 use serde_json::{Value, json};
-use stillpoint_policy::Handler;
+use stillpoint_policy::{Components, Handler, Instance, Inventory, Managed, Platform, plan};
 
+use super::world::{instance, scheduled};
 use super::{base, changed, check, policy, problems};
 
 const SCRIPTS: &str = "/Schedules/0/CreateRule/Scripts";
@@ -199,6 +200,122 @@ fn vss_is_one_document_with_its_own_time() {
     assert_eq!(script.handler, Handler::Vss);
     assert_eq!(script.document, "AWSEC2-CreateVssSnapshot");
     assert_eq!((script.timeout_secs, script.retries, script.fallback), (800, 1, true));
+}
+
+/// The base policy with AWS_VSS_BACKUP.
+fn vss() -> serde_json::Value {
+    let mut document = base();
+    document["Parameters"] = json!({});
+    document["Schedules"][0]["CopyTags"] = json!(false);
+    document["Schedules"][0]["CreateRule"]["Scripts"] =
+        json!([{"ExecutionHandler": "AWS_VSS_BACKUP", "MaximumRetryCount": 1}]);
+    document
+}
+
+#[test]
+fn what_a_vss_document_would_refuse_is_refused_before() {
+    let path = "Stillpoint.Scripts[0]";
+    for (settings, lines) in [
+        (json!({"ExecutionTimeout": 800, "DocumentParameters": {"CopyOnly": "True"}}), vec![]),
+        (
+            json!({"DocumentParameters": {"NoWriters": "true"}}),
+            vec![format!(
+                "{path}.DocumentParameters.NoWriters: found \"true\", allowed \"True\" or \"False\""
+            )],
+        ),
+        (
+            json!({"DocumentParameters": {"CreateAmi": "True"}}),
+            vec![format!(
+                "{path}.DocumentParameters.CreateAmi: found \"CreateAmi\", allowed one of \
+             CollectDiagnosticLogs, CopyOnly, NoWriters, SaveVssMetadata, VssVersion"
+            )],
+        ),
+        (
+            json!({"DocumentParameters": {"NoWriters": "True", "SaveVssMetadata": "True"}}),
+            vec![format!(
+                "{path}.DocumentParameters.SaveVssMetadata: found \"True\", allowed it without NoWriters"
+            )],
+        ),
+        (
+            json!({"DocumentParameters": {"VssVersion": "2.5.1"}}),
+            vec![format!(
+                "{path}.DocumentParameters.VssVersion: found \"2.5.1\", allowed it beside VssInstall only"
+            )],
+        ),
+        (json!({"VssInstall": true, "DocumentParameters": {"VssVersion": "2.5.1"}}), vec![]),
+        (
+            json!({"VssInstall": true, "DocumentParameters": {"VssVersion": "newest"}}),
+            vec![format!(
+                "{path}.DocumentParameters.VssVersion: found \"newest\", allowed up to 16 digits and dots"
+            )],
+        ),
+    ] {
+        let mut document = vss();
+        document["Stillpoint"] = json!({"Scripts": [settings]});
+        assert_eq!(problems(&document), lines, "{settings}");
+    }
+    let mut other = base();
+    other["Stillpoint"] = json!({"Scripts": [{"VssInstall": true}]});
+    let lines = problems(&other);
+    assert!(lines[0].contains("VssInstall: found true for schedule"), "{lines:?}");
+}
+
+#[test]
+fn what_vss_cannot_do_is_seen_in_the_plan() {
+    let document = vss();
+    let skip = |change: &dyn Fn(&mut Instance)| {
+        let mut one = instance("i-1");
+        one.platform = Platform::Windows;
+        change(&mut one);
+        let inventory = Inventory { instances: vec![one] };
+        let plan = plan(&policy(&document), &scheduled(), &inventory).expect("a plan");
+        let script = plan.runs[0].script.clone().expect("a script");
+        let warned = plan.warnings.iter().any(|one| one.contains("AwsVssComponents"));
+        (script.skip.unwrap_or_default(), warned)
+    };
+    assert_eq!(skip(&|_| ()), (String::new(), false));
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Instance));
+    let changes: [Change; 6] = [
+        ("for Windows", &|one| one.platform = Platform::Linux),
+        ("t3.nano", &|one| one.instance_type = "t3.nano".into()),
+        ("t3a.micro", &|one| one.instance_type = "t3a.micro".into()),
+        ("has 2.3.1319.0", &|one| {
+            one.managed = Managed::Online { agent_version: "2.3.1319.0".into() };
+        }),
+        ("not managed", &|one| one.managed = Managed::NotManaged),
+        ("is stopped", &|one| one.state = "stopped".into()),
+    ];
+    for (words, change) in changes {
+        let (why, _) = skip(change);
+        assert!(why.contains(words), "{words}: {why}");
+    }
+    for kind in ["t3.small", "m7i.large", "t4g.nano", ""] {
+        assert_eq!(skip(&|one| one.instance_type = kind.into()).0, "", "{kind}");
+    }
+    for (components, warned) in [
+        (Components::Missing, true),
+        (Components::Installed("2.3.0".into()), true),
+        (Components::Installed("2.3.1".into()), false),
+        (Components::Installed("newest".into()), false),
+    ] {
+        let found = skip(&|one| one.vss_components = components.clone());
+        assert_eq!(found, (String::new(), warned), "{components:?}");
+    }
+}
+
+#[test]
+fn our_agent_is_not_sent_for_a_set_of_the_boot_volume_alone() {
+    let mut document = base();
+    document["Parameters"] = json!({});
+    for (name, skipped) in [("Stillpoint-Filesystem", true), ("Own-Document", false)] {
+        document["Schedules"][0]["CreateRule"]["Scripts"][0]["ExecutionHandler"] = json!(name);
+        let mut one = instance("i-1");
+        one.volumes.truncate(1);
+        let inventory = Inventory { instances: vec![one] };
+        let plan = plan(&policy(&document), &scheduled(), &inventory).expect("a plan");
+        let skip = plan.runs[0].script.clone().expect("a script").skip;
+        assert_eq!(skip.is_some_and(|why| why.contains("only the boot volume")), skipped, "{name}");
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use stillpoint_policy::{
-    Attached, Firing, Instance, Inventory, LeftOutInstance, Managed, Plan, Platform, plan,
+    Attached, Components, Firing, Instance, Inventory, LeftOutInstance, Managed, Plan, Platform,
+    plan,
 };
 
 use super::{base, policy};
@@ -32,6 +33,7 @@ pub(crate) fn instance(id: &str) -> Instance {
             volume("vol-1", "/dev/sdf", &[("Name", "data")]),
         ],
         managed: Managed::Online { agent_version: "3.3.1".into() },
+        vss_components: Components::Unknown,
         launched_ms: None,
         backed_up_ms: None,
     }

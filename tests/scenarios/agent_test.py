@@ -23,7 +23,7 @@ from scenarios.checks import WINDOW, assert_crash, instance_tags, one_set, runne
 from scenarios.conftest import Launch
 from scenarios.instance import Instance
 from scenarios.places import FIXTURES
-from scenarios.policies import policy
+from scenarios.policies import document, policy
 
 # The least that mkfs.xfs takes is 300 MiB.
 TWO_FILESYSTEMS = [
@@ -153,6 +153,53 @@ def test_an_instance_without_the_agent_says_that_it_is_missing(
         instance.exec("mv", "/usr/local/bin/elsewhere", "/usr/local/bin/stillpoint-agent")
     assert_crash(event, "SP3017")
     assert "no executable file at /usr/local/bin/stillpoint-agent" in event["reason"]
+
+
+def test_only_a_pre_script_is_released_all_the_same(account: Account, instance: Instance) -> None:
+    """The policy asks for no post-script, and the receipt says that something is held."""
+    before = len(instance.story())
+    event = account.run(policy=policy(instance.target, "Stillpoint-Filesystem", Stages=["PRE"]))
+    assert (event["outcome"], event["consistency"]) == ("completed", "application"), event
+    assert instance.story()[before:] == WINDOW
+    assert account.frozen() == []
+
+
+def test_a_second_post_script_still_proves_the_hold(account: Account, instance: Instance) -> None:
+    """The first one released it, and its answer was lost."""
+    before = len(instance.story())
+    account.faults(ssmEnds={instance.id: {
+        "status": "TimedOut", "details": "DeliveryTimedOut", "runs": True, "times": 1,
+        "command": "post-script"}})
+    event = account.run(policy=policy(
+        instance.target, "Stillpoint-Filesystem", MaximumRetryCount=1))
+    assert (event["outcome"], event["consistency"]) == ("completed", "application"), event
+    assert instance.story()[before:] == [*WINDOW, "post-script"]
+
+
+def test_a_receipt_on_one_side_only_proves_nothing(
+    account: Account, agent: None, launch: Launch
+) -> None:
+    instance = launch("one-sided", volumes=[TWO_FILESYSTEMS[0]])
+    account.put_document("Scenario-One-Sided", document(
+        "if [ '{{ command }}' = pre-script ]; then echo frozen, honestly\n"
+        "else echo '{\"stillpoint\":1,\"stage\":\"post-script\",\"code\":0,"
+        "\"state\":\"released\",\"executionId\":\"{{ executionId }}\","
+        "\"hold\":{\"unbroken\":true,\"frozenAtMs\":1,\"deadlineMs\":60000}}'; fi"))
+    event = account.run(policy=policy(instance.target, "Scenario-One-Sided"))
+    assert_crash(event, "SP3007")
+
+
+def test_a_set_of_the_boot_volume_alone_is_not_sent_to_the_agent(
+    account: Account, agent: None, launch: Launch
+) -> None:
+    """Without a volume that it may freeze, the agent would freeze all the others."""
+    instance = launch("boot-only", volumes=[TWO_FILESYSTEMS[0] | {"tags": {"scratch": "yes"}}])
+    details = policy(instance.target, "Stillpoint-Filesystem") | {"Parameters": {
+        "ExcludeDataVolumeTags": [{"Key": "scratch", "Value": "yes"}]}}
+    event = account.run(policy=details)
+    assert_crash(event, "SP3001")
+    assert "only the boot volume" in event["reason"]
+    assert instance.story() == ["CreateSnapshots"]
 
 
 def test_a_lost_reply_under_a_real_hold_is_thawed_before_the_search(

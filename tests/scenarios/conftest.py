@@ -49,7 +49,8 @@ def no_faults_left(account: Account) -> Iterator[None]:
     """A fault that one test set never reaches the next."""
     yield
     account.faults(ssmOutput={}, killHolderBeforeCreateSnapshots=None, deliveryDelaySeconds={},
-                   throttleCreateSnapshots=0, loseCreateSnapshotsReply=0)
+                   throttleCreateSnapshots=0, loseCreateSnapshotsReply=0, loseCreateSnapshots=0,
+                   loseSendCommand=0, loseSendCommandReply=0, ssmEnds={}, vss={})
 
 
 @pytest.fixture(scope="session", autouse=True)

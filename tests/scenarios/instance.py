@@ -24,11 +24,12 @@ class Instance:
 
     @classmethod
     def launch(cls, cloud: Cloud, name: str, volumes: list[dict[str, Any]] | None = None,
-               managed: bool = True, tags: dict[str, str] | None = None) -> Instance:
+               tags: dict[str, str] | None = None, **more: Any) -> Instance:
+        """Starts one; `more` is the lab's: managed, platform, instanceType, role, ..."""
         target = f"{name}-{uuid.uuid4().hex[:6]}"
         made = cloud.admin("POST", "instances", {
-            "name": name, "tags": {"backup": target} | (tags or {}), "managed": managed,
-            "volumes": ONE_VOLUME if volumes is None else volumes})
+            "name": name, "tags": {"backup": target} | (tags or {}),
+            "volumes": ONE_VOLUME if volumes is None else volumes, **more})
         return cls(cloud, made, target)
 
     def exec(self, *argv: str) -> str:
@@ -49,7 +50,8 @@ class Instance:
         told = []
         for entry in self.timeline():
             if entry["event"] == "SendCommand":
-                told += entry["parameters"]["command"]
+                # A VSS document has no stages.
+                told += entry["parameters"].get("command", ["vss"])
             elif entry["event"] == "CreateSnapshots begin":
                 told.append("CreateSnapshots")
         return told

@@ -101,6 +101,18 @@ def test_a_plan_that_aws_does_not_answer_is_recorded(account: Account, instance:
     assert instance.timeline() == []
 
 
+def test_runs_that_the_bus_does_not_take_are_refused(account: Account, instance: Instance) -> None:
+    account.put_policy("no-bus", policy(instance.target, "Scenario-Quiet"))
+    with account.planner_without("RequestRuns"), pytest.raises(Refused) as refused:
+        account.plan(policyId="no-bus")
+    # Nobody can be told by the same bus: the answer and the function's log have it, and a firing
+    # of a schedule ends in the dead-letter queue.
+    assert refused.value.code == "SP1005"
+    assert "events:PutEvents" in refused.value.text
+    assert account.finished.matching(policyId="no-bus") == []
+    assert instance.timeline() == []
+
+
 def test_a_dry_run_is_refused_without_a_record(account: Account, instance: Instance) -> None:
     before = len(account.finished.matching())
     with pytest.raises(Refused) as refused:

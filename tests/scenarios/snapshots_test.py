@@ -173,6 +173,18 @@ def test_a_set_whose_reply_was_lost_is_adopted(account: Account, instance: Insta
     assert event["attempts"] == 1
 
 
+def test_a_lost_create_that_made_no_set_is_not_repeated(
+    account: Account, instance: Instance
+) -> None:
+    account.faults(loseCreateSnapshots=1)
+    event = account.run(policy=policy(instance.target, "Scenario-Calm", MaximumRetryCount=2))
+    assert (event["outcome"], event["code"], event["snapshots"]) == ("failed", "SP3011", []), event
+    # It might still have come into being; neither the retries nor the fallback take that risk.
+    assert instance.story() == WINDOW
+    assert event["attempts"] == 1 and event["postScript"]["result"] == "ok"
+    assert account.snapshots(event["runId"]) == []
+
+
 def test_a_throttled_create_is_released_before_it_is_tried_again(
     account: Account, instance: Instance
 ) -> None:

@@ -167,19 +167,36 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_row_of_the_semantics_is_a_test_and_every_test_a_row() {
-    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
-    let rows: BTreeSet<String> = read("docs/SEMANTICS.md")
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let semantics = read(&root().join("docs/SEMANTICS.md"));
+    // The last two words in back quotes of a row: its test, and its scenario in the lab.
+    let rows: Vec<(&str, &str)> = semantics
         .lines()
-        .filter(|line| line.starts_with("| "))
-        .filter_map(|line| line.rsplit('`').nth(1).map(str::to_owned))
+        .filter(|line| line.starts_with("| ") && line.contains('`'))
+        .map(|line| {
+            let mut quoted = line.rsplit('`').skip(1).step_by(2);
+            let scenario = quoted.next().unwrap_or_default();
+            (quoted.next().unwrap_or_default(), scenario)
+        })
         .collect();
     let of = |path: &str| -> Vec<String> {
-        let text = read(path);
+        let text = read(&root().join(path));
         let names = text.split("#[test]\nfn ").skip(1);
         names.filter_map(|rest| rest.split('(').next().map(str::to_owned)).collect()
     };
     let tables = ["tests/run/truth_table.rs", "tests/run/vss_table.rs"];
     let tests: BTreeSet<String> = tables.into_iter().flat_map(of).collect();
-    assert!(tests.len() > 15, "{tests:?}");
-    assert_eq!(rows, tests);
+    assert!(tests.len() > 30, "{tests:?}");
+    let named: BTreeSet<String> = rows.iter().map(|(test, _)| (*test).to_owned()).collect();
+    assert_eq!(named, tests);
+    let mut scenarios = String::new();
+    for entry in std::fs::read_dir(root().join("tests/scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "py") {
+            scenarios += &read(&path);
+        }
+    }
+    for (test, scenario) in rows {
+        assert!(scenarios.contains(&format!("def {scenario}(")), "{test}: no scenario {scenario}");
+    }
 }

@@ -101,10 +101,16 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
     let request_id = request.request_id.as_deref().unwrap_or(request_id);
     let nominal =
         request.scheduled_time.clone().unwrap_or_else(|| format!("on-demand:{request_id}"));
-    let inventory = cloud
+    let mut inventory = cloud
         .inventory(&policy.target_tags, request.instance_ids.as_deref())
         .await
         .map_err(|fault| unanswered(RefusalCode::Inventory, &fault))?;
+    if policy.uses_vss() {
+        // Only for warnings, which are not worth a plan.
+        if let Err(fault) = cloud.see_vss_components(&mut inventory).await {
+            tracing::warn!(%fault, "the inventory of VSS components is not known");
+        }
+    }
     let firing = Firing {
         schedule: request.schedule.clone(),
         nominal,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance, Tag as Ec2Tag, VolumeAttachmentState};
 use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter, PingStatus};
 use stillpoint_drive::outside::Fault;
-use stillpoint_policy::{Attached, Instance, Inventory, Managed, Platform, Tag};
+use stillpoint_policy::{Attached, Components, Instance, Inventory, Managed, Platform, Tag};
 
 use crate::Cloud;
 use crate::fault::{fault, unbuildable};
@@ -196,6 +196,7 @@ fn describe(
         root_device: instance.root_device_name().unwrap_or_default().to_owned(),
         volumes: attached.collect(),
         managed,
+        vss_components: Components::Unknown,
         launched_ms: instance
             .launch_time()
             .and_then(|time| time.to_millis().ok())

@@ -8,6 +8,7 @@
 mod access;
 mod backups;
 mod bus;
+mod components;
 mod ec2;
 pub mod fault;
 mod follow;

@@ -7,8 +7,10 @@ use stillpoint_wire::time::rfc3339_seconds;
 use crate::Cloud;
 use crate::fault::{fault, incomplete, unbuildable};
 
-/// What SSM answers about an invocation, or a step of it, that it does not show yet.
-const NOT_YET: [&str; 2] = ["InvocationDoesNotExist", "InvalidPluginName"];
+/// What SSM answers about an invocation that it does not show yet.
+const NOT_YET: &str = "InvocationDoesNotExist";
+/// And about a step that it does not show yet, or that should have been named.
+const NO_STEP_NAMED: &str = "InvalidPluginName";
 
 impl Commands for Cloud {
     async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
@@ -41,13 +43,15 @@ impl Commands for Cloud {
             .set_plugin_name(step.map(str::to_owned));
         match request.send().await.map_err(fault) {
             // Right after SendCommand SSM does not know the invocation yet, nor its steps.
-            Err(fault) if NOT_YET.contains(&fault.code.as_str()) => Ok(CommandState {
-                progress: Progress::Waiting,
-                details: fault.code,
-                exit_code: None,
-                stdout: String::new(),
-                stderr: String::new(),
-            }),
+            Err(fault)
+                if fault.code == NOT_YET || (fault.code == NO_STEP_NAMED && step.is_some()) =>
+            {
+                Ok(waiting(fault.code))
+            }
+            // A document of several steps is told of by its step alone; all of them are in the list.
+            Err(fault) if fault.code == NO_STEP_NAMED && step.is_none() => {
+                self.state_of_steps(command_id, instance_id).await
+            }
             Err(fault) => Err(fault),
             Ok(answer) => {
                 let details = answer.status_details().unwrap_or_default().to_owned();
@@ -105,5 +109,42 @@ impl Commands for Cloud {
     async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
         let request = self.ssm.cancel_command().command_id(command_id).instance_ids(instance_id);
         request.send().await.map(drop).map_err(fault)
+    }
+}
+
+impl Cloud {
+    /// How a command stands whose document has several steps: the whole, with what each step
+    /// printed and the exit code of the one that failed.
+    async fn state_of_steps(
+        &self,
+        command_id: &str,
+        instance_id: &str,
+    ) -> Result<CommandState, Fault> {
+        let request = self.ssm.list_command_invocations().command_id(command_id);
+        let answer = request.instance_id(instance_id).details(true).send().await.map_err(fault)?;
+        let Some(whole) = answer.command_invocations().first() else {
+            return Ok(waiting(NOT_YET.to_owned()));
+        };
+        let details = whole.status_details().unwrap_or_default().to_owned();
+        let steps = whole.command_plugins();
+        let codes = || steps.iter().map(|step| step.response_code()).filter(|code| *code >= 0);
+        let outputs: Vec<_> = steps.iter().filter_map(|step| step.output()).collect();
+        Ok(CommandState {
+            progress: Progress::of(whole.status().map_or("", |one| one.as_str()), &details),
+            details,
+            exit_code: codes().find(|code| *code != 0).or_else(|| codes().next()),
+            stdout: outputs.join("\n"),
+            stderr: String::new(),
+        })
+    }
+}
+
+fn waiting(details: String) -> CommandState {
+    CommandState {
+        progress: Progress::Waiting,
+        details,
+        exit_code: None,
+        stdout: String::new(),
+        stderr: String::new(),
     }
 }

@@ -242,8 +242,8 @@ fn meaning(exit_code: i32) -> &'static str {
 
 fn why(name: &str, state: &CommandState, proof: &Proof) -> String {
     let head = match state.exit_code {
-        Some(code) => format!("{name} exited with {code} ({})", meaning(code)),
-        None => format!("{name} failed: {}", state.details),
+        Some(code) if code != 0 => format!("{name} exited with {code} ({})", meaning(code)),
+        _ => format!("{name} failed: {}", state.details),
     };
     let words = match proof {
         Proof::Receipt { reason, .. } if !reason.is_empty() => reason.clone(),

@@ -1,7 +1,9 @@
 //! A document that makes the set itself: sent once, found again by its comment, watched to
 //! its end across drivers, and what it made is searched for.
 
-use stillpoint_run::{Cause, Code, CommandEnd, Order, Proof, Run, Seen, SnapshotSet, StageResult};
+use stillpoint_run::{
+    Cause, Code, CommandEnd, Order, Proof, Run, Seen, SnapshotSet, StageReport, StageResult,
+};
 use stillpoint_wire::{ids, vss};
 
 use crate::command::{DELIVERY_SECS, ended, finish, last_line, send};
@@ -13,6 +15,8 @@ const POLL_MS: u64 = 1_000;
 const GRACE_SECS: u32 = 30;
 /// How long a cancelled command may take to be cancelled.
 const CANCEL_MS: u64 = 30_000;
+/// A command that is not running after this time has been cancelled long ago.
+const UNDELIVERED_MS: u64 = DELIVERY_SECS as u64 * 2_000 + CANCEL_MS + 10_000;
 /// SSM shows a command in its list within seconds; the waits add up to 14 s.
 const FIND_WAITS_MS: [u64; 4] = [0, 2_000, 4_000, 8_000];
 /// What was cancelled on Windows leaves its children behind, which may go on for the
@@ -97,7 +101,11 @@ pub(crate) async fn watch_it<O: Outside>(
             match state.progress {
                 Progress::Waiting => {}
                 Progress::Running => ran = true,
-                _ => break end_of(&state, ran, timeout_secs),
+                _ => {
+                    // Another driver may have seen it run.
+                    let old = outside.now_ms().saturating_sub(sent_ms) > UNDELIVERED_MS;
+                    break end_of(&state, ran || old, timeout_secs);
+                }
             }
         }
         let now_ms = outside.now_ms();
@@ -225,13 +233,17 @@ pub(crate) async fn find_set<O: Outside>(
     last
 }
 
-/// Whether there is nothing to wait for: a snapshot of every volume, each with its mark.
+/// Whether there is nothing to wait for: every snapshot has its mark, and there is one of every
+/// volume, or of everything that a document which ended well says that it made.
 fn whole(run: &Run, set: &SnapshotSet) -> bool {
-    let of = |id: &str| set.snapshots.iter().find(|one| one.volume_id == id);
-    run.order
-        .volumes
-        .iter()
-        .all(|volume| of(&volume.volume_id).is_some_and(|one| one.app_consistent.is_some()))
+    let marked = set.snapshots.iter().all(|one| one.app_consistent.is_some());
+    let of = |id: &str| set.snapshots.iter().any(|one| one.volume_id == id);
+    let named = match run.vss.as_ref().and_then(|vss| vss.report.as_ref()) {
+        Some(StageReport { proof: Proof::Vss { error: 0, snapshots, .. }, .. }) => snapshots.len(),
+        _ => usize::MAX,
+    };
+    let all = run.order.volumes.iter().all(|volume| of(&volume.volume_id));
+    marked && (all || set.snapshots.len() >= named)
 }
 
 async fn search<O: Outside>(outside: &O, run: &Run) -> Result<Option<SnapshotSet>, Fault> {
@@ -245,6 +257,11 @@ async fn search<O: Outside>(outside: &O, run: &Run) -> Result<Option<SnapshotSet
         let known = set.snapshots.iter().any(|one| one.snapshot_id == begun.taken.snapshot_id);
         if !known && begun.description == description {
             set.snapshots.push(begun.taken);
+        } else if !known && !begun.tagged && begun.description.is_empty() {
+            // Perhaps of the document, perhaps a person's: what is not certainly ours is not
+            // adopted, since it would be deleted one day.
+            let (snapshot_id, volume_id) = (&begun.taken.snapshot_id, &begun.taken.volume_id);
+            tracing::warn!(run_id = order.run_id, snapshot_id, volume_id, "left alone: unmarked");
         }
     }
     set.adopted = true;

@@ -27,8 +27,8 @@ pub use estimate::{Assumptions, Estimate, MonthlyCost, estimate};
 pub use firings::NextFiring;
 pub use parse::{INLINE_POLICY_ID, parse};
 pub use plan::{
-    Attached, Firing, Instance, Inventory, LeftOutInstance, LeftOutVolume, Managed, Plan,
-    PlannedRun, PlannedScript, PlannedVolume, Platform, plan,
+    Attached, Components, Firing, Instance, Inventory, LeftOutInstance, LeftOutVolume, Managed,
+    Plan, PlannedRun, PlannedScript, PlannedVolume, Platform, plan,
 };
 pub use policy::{
     CreateRule, DefaultPolicy, Handler, Policy, Schedule, Script, State, Tag, Variable, VariableTag,

@@ -43,6 +43,12 @@ pub struct DefaultPolicy {
 }
 
 impl Policy {
+    /// Whether any schedule makes its snapshots by AWS_VSS_BACKUP.
+    pub fn uses_vss(&self) -> bool {
+        let scripts = self.schedules.iter().filter_map(|schedule| schedule.script.as_ref());
+        scripts.into_iter().any(|script| script.handler == Handler::Vss)
+    }
+
     /// DLM neither creates nor deletes for a policy that is DISABLED or in ERROR.
     pub fn enabled(&self) -> bool {
         self.state == State::Enabled

@@ -62,7 +62,7 @@ pub(crate) fn judge(
             consistency: label(snapshot),
         })
         .collect();
-    let cause = doubt.or_else(|| bare(set)).or_else(|| missing(run, set));
+    let cause = doubt.or_else(|| bare(run, set)).or_else(|| missing(run, set));
     let whole = if cause.is_none() { Consistency::Application } else { Consistency::Crash };
     (whole, cause, snapshots)
 }
@@ -76,8 +76,13 @@ fn no_writers(run: &Run) -> Option<Cause> {
     })
 }
 
-fn bare(set: &SnapshotSet) -> Option<Cause> {
-    let one = set.snapshots.iter().find(|one| one.app_consistent != Some(true))?;
+/// A volume that the policy leaves out is in the set all the same, since the document takes
+/// what is mounted; it has its own label and does not pull the others down.
+fn bare(run: &Run, set: &SnapshotSet) -> Option<Cause> {
+    let left_out =
+        |one: &&SnapshotTaken| run.order.left_out.iter().any(|out| out.volume_id == one.volume_id);
+    let wanted = set.snapshots.iter().filter(|one| !left_out(one));
+    let one = wanted.into_iter().find(|one| one.app_consistent != Some(true))?;
     let says = match one.app_consistent {
         Some(false) => "its tag AppConsistent is not true",
         _ => "it has no tag AppConsistent",

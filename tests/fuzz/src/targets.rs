@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use stillpoint_policy::{
-    Assumptions, Attached, Cron, Firing, INLINE_POLICY_ID, Instance, Inventory, Managed, Platform,
-    Policy, estimate, parse, plan, set_rules,
+    Assumptions, Attached, Components, Cron, Firing, INLINE_POLICY_ID, Instance, Inventory,
+    Managed, Platform, Policy, estimate, parse, plan, set_rules,
 };
 use stillpoint_wire::{event, receipt, vss};
 
@@ -74,6 +74,7 @@ fn plans(policy: &Policy, schedule: &str, nominal: Timestamp) {
         root_device: "/dev/xvda".into(),
         volumes: vec![volume("vol-0", "/dev/xvda"), volume("vol-1", "/dev/sdf")],
         managed: Managed::Online { agent_version: "3.3.1".into() },
+        vss_components: Components::Unknown,
         launched_ms: Some(0),
         backed_up_ms: None,
     };

@@ -7,6 +7,6 @@ knows no namespace, no filesystem and no fault.
 """
 
 from .check import prepare_environment
-from .state import Emulator
+from .state import ROOT_DEVICE, Emulator
 
-__all__ = ["Emulator", "prepare_environment"]
+__all__ = ["ROOT_DEVICE", "Emulator", "prepare_environment"]

@@ -10,6 +10,7 @@ from ..ports import Hooks, Reply, ServiceError
 from . import moto_calls
 
 SERVER_ERRORS = {b"InternalError": 500, b"RequestLimitExceeded": 503}
+COMMAND_SERVER_ERRORS = {"InternalServerError": 500}
 
 COMMAND_ACTIONS = frozenset(
     [
@@ -19,6 +20,7 @@ COMMAND_ACTIONS = frozenset(
         "ListCommandInvocations",
         "CancelCommand",
         "DescribeInstanceInformation",
+        "GetInventory",
     ]
 )
 
@@ -61,5 +63,6 @@ def _command(hooks: Hooks, action: str, body: bytes) -> Reply:
         answer = hooks.command(action, json.loads(body or b"{}"))
     except ServiceError as error:
         reply = {"__type": error.code, "message": error.message}
-        return 400, headers | {"x-amzn-errortype": error.code}, json.dumps(reply).encode()
+        status = COMMAND_SERVER_ERRORS.get(error.code, 400)
+        return status, headers | {"x-amzn-errortype": error.code}, json.dumps(reply).encode()
     return 200, headers, json.dumps(answer).encode()

@@ -43,7 +43,11 @@ class Emulator:
     # --- EC2 state that the lab's instances need ------------------------------------------------
 
     def run_instance(
-        self, tags: dict[str, str], devices: dict[str, tuple[int, dict[str, str]]]
+        self,
+        tags: dict[str, str],
+        devices: dict[str, tuple[int, dict[str, str]]],
+        instance_type: str,
+        platform: str,
     ) -> tuple[str, dict[str, str]]:
         """A running instance with a root volume and `devices` (name -> GiB, tags).
 
@@ -54,7 +58,7 @@ class Emulator:
             "ImageId": self._ami.id,
             "MinCount": "1",
             "MaxCount": "1",
-            "InstanceType": "m7i.large",
+            "InstanceType": instance_type,
             "Placement.AvailabilityZone": ZONE,
         }
         sizes = {ROOT_DEVICE: 1} | {device: gib for device, (gib, _) in devices.items()}
@@ -72,6 +76,8 @@ class Emulator:
             raise RuntimeError(f"moto refused RunInstances: {body!r}")
         instance = self._ec2.get_instance(found[1].decode())
         instance.add_tags(tags)
+        # EC2 names the platform of Windows alone.
+        instance.platform = "windows" if platform == "Windows" else None
         volumes = {device: block.volume_id for device, block in instance.get_block_device_mapping}
         for device, (_, volume_tags) in devices.items():
             self._ec2.get_volume(volumes[device]).add_tags(volume_tags)

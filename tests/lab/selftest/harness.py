@@ -114,15 +114,20 @@ class LabProcess:
         return str(sent["Command"]["CommandId"])
 
     def follow(
-        self, instance: dict[str, Any], command: str, seconds: float = 30
+        self,
+        instance: dict[str, Any],
+        command: str,
+        seconds: float = 30,
+        step: str | None = None,
     ) -> tuple[list[str], dict[str, Any]]:
-        """Every status seen until the end, and the last answer."""
+        """Every status seen until the end, and the last answer; of a step, if there are several."""
+        named = {"PluginName": step} if step else {}
         seen: list[str] = []
         deadline = time.monotonic() + seconds
         while True:
             try:
                 answer = self.client("ssm").get_command_invocation(
-                    CommandId=command, InstanceId=instance["instanceId"]
+                    CommandId=command, InstanceId=instance["instanceId"], **named
                 )
                 status = answer["Status"]
             except ClientError as error:

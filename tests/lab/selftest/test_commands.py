@@ -151,11 +151,19 @@ def test_a_document_is_checked_and_filled_in(lab: LabProcess, db: dict) -> None:
     ssm.create_document(
         Name="Lab-Test", Content=json.dumps(DOCUMENT), DocumentType="Command", DocumentFormat="JSON"
     )
-    seen, answer = lab.follow(
-        db, lab.send(db, "Lab-Test", executionId=["0123abcd"], safe=["$(id) 'a'"])
-    )
+    command = lab.send(db, "Lab-Test", executionId=["0123abcd"], safe=["$(id) 'a'"])
+    seen, answer = lab.follow(db, command, step="linux")
     assert seen[-1] == "Success" and answer["ResponseCode"] == 0
     assert "dry-run 0123abcd\n$(id) 'a'\n" in answer["StandardOutputContent"]
+    # A step that was skipped is a silent success; the list of steps has the agent's word.
+    seen, answer = lab.follow(db, command, step="windows")
+    assert (seen[-1], answer["StandardOutputContent"]) == ("Success", "")
+    found = ssm.list_command_invocations(CommandId=command, Details=True)["CommandInvocations"]
+    windows, linux = found[0]["CommandPlugins"]
+    assert windows["Output"].startswith("Step execution skipped due to unsatisfied preconditions")
+    assert linux["Output"].startswith("dry-run 0123abcd")
+    whole = partial(ssm.get_command_invocation, CommandId=command, InstanceId=db["instanceId"])
+    assert error_code(whole) == "InvalidPluginName"
     refused: list[dict[str, list[str]]] = [
         {"executionId": ["; id"]},
         {"command": ["format"]},

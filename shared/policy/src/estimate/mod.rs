@@ -9,7 +9,7 @@ use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Plan, PlannedRun};
-use crate::policy::{Policy, Schedule};
+use crate::policy::{Handler, Policy, Schedule};
 use crate::rules::{Age, Retain};
 
 pub use assumptions::Assumptions;
@@ -61,7 +61,10 @@ pub fn estimate(policy: &Policy, plan: &Plan, now: Timestamp, assume: &Assumptio
     let runs = count(plan.runs.len());
     let stages = |run: &PlannedRun| {
         let script = run.script.as_ref().filter(|script| script.skip.is_none());
-        script.map_or(0.0, |script| f64::from(u8::from(script.pre) + u8::from(script.post)))
+        // The VSS document is as much as both.
+        let vss = script.is_some_and(|script| script.handler == Handler::Vss);
+        let stages = script.map_or(0, |script| u8::from(script.pre) + u8::from(script.post));
+        f64::from(if vss { 2 } else { stages })
     };
     let most_stages = plan.runs.iter().map(stages).fold(0.0, f64::max);
     let run_secs = if plan.runs.is_empty() {

@@ -25,6 +25,11 @@ const MAX_TIMEOUT_SECS: [u32; 4] = [300, 230, 160, 120];
 const TIMEOUT_SECS: std::ops::RangeInclusive<u32> = 10..=800;
 /// What the VSS documents take as executionTimeout, up to their own default.
 const MIN_VSS_TIMEOUT_SECS: u32 = 120;
+/// The parameters of the VSS documents that are the policy's to choose; all are True or False.
+const VSS_PARAMETERS: [&str; 4] =
+    ["CollectDiagnosticLogs", "CopyOnly", "NoWriters", "SaveVssMetadata"];
+/// A version, of the document that installs the components.
+const VSS_VERSION: &str = "VssVersion";
 /// What the agent takes as `--deadline`; below five seconds no CreateSnapshots is answered.
 const DEADLINE_SECS: std::ops::RangeInclusive<u32> = 5..=600;
 const MAX_PARAMETERS: usize = 50;
@@ -179,6 +184,9 @@ fn check_fit(entry: &Entry, schedule: &Schedule, report: &mut Report) {
         let allowed = "it for documents of Stillpoint; another may take it in DocumentParameters";
         refuse("Deadline", found, allowed.into());
     }
+    if vss {
+        check_vss_parameters(entry, &mut refuse);
+    }
     if !vss && entry.settings.vss_install {
         let found = format!("true for schedule {}", schedule.name);
         refuse("VssInstall", found, "true with AWS_VSS_BACKUP only".into());
@@ -191,5 +199,35 @@ fn check_fit(entry: &Entry, schedule: &Schedule, report: &mut Report) {
     if vss && entry.settings.deadline_secs.is_some() {
         let found = format!("it for schedule {}", schedule.name);
         refuse("Deadline", found, "nothing: VSS holds writes for at most 10 seconds".into());
+    }
+}
+
+/// The VSS documents refuse what they do not know, and would do so at every firing.
+fn check_vss_parameters(entry: &Entry, refuse: &mut impl FnMut(&str, String, String)) {
+    let settings = &entry.settings;
+    for (name, values) in &settings.parameters {
+        let field = format!("DocumentParameters.{name}");
+        let found = quoted(&values.join(", "));
+        let boolean = matches!(&values[..], [value] if value == "True" || value == "False");
+        if name == VSS_VERSION {
+            let plain = |c: char| c.is_ascii_digit() || c == '.';
+            let version = matches!(&values[..], [value] if value.len() <= 16
+                && value.chars().all(plain));
+            if !settings.vss_install {
+                refuse(&field, found, "it beside VssInstall only".into());
+            } else if !version {
+                refuse(&field, found, "up to 16 digits and dots".into());
+            }
+        } else if !VSS_PARAMETERS.contains(&name.as_str()) {
+            let allowed = format!("one of {}, {VSS_VERSION}", VSS_PARAMETERS.join(", "));
+            refuse(&field, quoted(name), allowed);
+        } else if !boolean {
+            refuse(&field, found, "\"True\" or \"False\"".into());
+        }
+    }
+    let on = |name: &str| settings.parameters.get(name).is_some_and(|all| all[0] == "True");
+    if on("NoWriters") && on("SaveVssMetadata") {
+        let found = quoted("True");
+        refuse("DocumentParameters.SaveVssMetadata", found, "it without NoWriters".into());
     }
 }

@@ -28,6 +28,9 @@ pub struct Instance {
     /// EBS volumes only.
     pub volumes: Vec<Attached>,
     pub managed: Managed,
+    /// For VSS: what Systems Manager's inventory knows of AWS's VSS components.
+    #[serde(default)]
+    pub vss_components: Components,
     /// When it was launched, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launched_ms: Option<u64>,
@@ -42,6 +45,18 @@ pub struct Instance {
 pub enum Platform {
     Linux,
     Windows,
+}
+
+/// Software on an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Components {
+    /// Nobody collects an inventory there.
+    #[default]
+    Unknown,
+    Missing,
+    /// Of this version.
+    Installed(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

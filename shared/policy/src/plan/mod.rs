@@ -10,6 +10,7 @@ mod script;
 mod snapshot_tags;
 mod targets;
 mod volumes;
+mod vss;
 
 use std::collections::BTreeMap;
 
@@ -19,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use crate::coincide::{SetRules, set_rules};
 use crate::firings::NextFiring;
 use crate::json::quoted;
-use crate::policy::{CreateRule, Policy};
+use crate::policy::{CreateRule, Handler, Policy};
 use crate::report::FieldError;
 
-pub use inventory::{Attached, Instance, Inventory, Managed, Platform};
+pub use inventory::{Attached, Components, Instance, Inventory, Managed, Platform};
 pub use run::{LeftOutVolume, PlannedRun, PlannedScript, PlannedVolume};
 
 /// Enough to see the rhythm of a schedule.
@@ -232,12 +233,15 @@ fn api_calls(runs: &[PlannedRun]) -> BTreeMap<String, usize> {
         || runs.iter().filter_map(|run| run.script.as_ref()).filter(|script| script.skip.is_none());
     let commands: usize =
         scripts().map(|script| usize::from(script.pre) + usize::from(script.post)).sum();
+    let vss = scripts().filter(|script| script.handler == Handler::Vss).count();
     let requested = runs.len().div_ceil(MAX_PUT_EVENTS_ENTRIES);
     let calls = [
-        ("ssm:SendCommand", commands),
+        ("ssm:SendCommand", commands + vss),
         // Asked at least once while it runs and once when it has ended.
-        ("ssm:GetCommandInvocation", commands * 2),
-        ("ec2:CreateSnapshots", runs.len()),
+        ("ssm:GetCommandInvocation", (commands + vss) * 2),
+        // Under VSS the instance makes the set, and we look for it, by tag and by volume.
+        ("ec2:CreateSnapshots", runs.len() - vss),
+        ("ec2:DescribeSnapshots", vss * 2),
         // The set and the instance, each once.
         ("ec2:CreateTags", runs.len() * 2),
         ("events:PutEvents", requested + runs.len()),

@@ -93,9 +93,9 @@ pub(super) fn plan_one(
         instance_id: instance.id.clone(),
         exclude_boot_volume: policy.exclude_boot_volume,
         exclude_data_volume_ids: volumes::data_volume_ids(instance, &left_out_volumes),
+        script: script::choose(policy, rules, instance, running, &planned, warnings),
         volumes: planned,
         left_out_volumes,
-        script: script::choose(policy, rules, instance, running, warnings),
         copy_tags: tags.copy,
         tags: tags.own,
     })

@@ -1,24 +1,21 @@
 //! The script of a run, and whether it is known beforehand that it cannot run there.
 
-use super::run::PlannedScript;
-use super::{Instance, Managed, Platform};
+use super::run::{PlannedScript, PlannedVolume};
+use super::{Instance, Managed, Platform, vss};
 use crate::coincide::SetRules;
 use crate::policy::{Handler, Policy};
 
 /// The agent's option of that name, which documents of ours have as a parameter.
 const DEADLINE: &str = "deadline";
-
-/// Installs the VSS components and then does what the policy's document does.
-const INSTALLING_DOCUMENT: &str = "AWSEC2-VssInstallAndSnapshot";
-/// AWS's page on VSS: these have too little memory for it.
-const NOT_FOR_VSS: [&str; 6] =
-    ["t2.nano", "t2.micro", "t3.nano", "t3.micro", "t3a.nano", "t3a.micro"];
+/// Documents whose name begins like this run our agent.
+const OUR_DOCUMENTS: &str = "Stillpoint-";
 
 pub(super) fn choose(
     policy: &Policy,
     rules: &SetRules,
     instance: &Instance,
     running: bool,
+    planned: &[PlannedVolume],
     warnings: &mut Vec<String>,
 ) -> Option<PlannedScript> {
     let script = rules.script.as_ref()?;
@@ -30,8 +27,14 @@ pub(super) fn choose(
     }
     let timeout_secs = settings.and_then(|settings| settings.timeout_secs);
     let vss = script.handler == Handler::Vss;
-    let skip =
-        why_skipped(instance, running).or_else(|| if vss { why_no_vss(instance) } else { None });
+    let install = vss && settings.is_some_and(|settings| settings.vss_install);
+    let document = if install { vss::INSTALLING_DOCUMENT } else { &script.document };
+    let skip = why_skipped(instance, running)
+        .or_else(|| if vss { vss::why_not(instance) } else { None })
+        .or_else(|| nothing_to_freeze(document, planned));
+    if skip.is_none() && vss && !install {
+        warnings.extend(vss::warning(instance));
+    }
     if skip.is_none() && !vss && instance.platform == Platform::Windows {
         // A step whose precondition does not match is skipped, and the command is a success.
         warnings.push(format!(
@@ -40,18 +43,28 @@ pub(super) fn choose(
             instance.id, script.document
         ));
     }
-    let install = vss && settings.is_some_and(|settings| settings.vss_install);
     Some(PlannedScript {
-        document: if install { INSTALLING_DOCUMENT.into() } else { script.document.clone() },
+        document: document.to_owned(),
         handler: script.handler,
         parameters,
-        pre: script.pre,
-        post: script.post,
+        // One VSS document is both, and makes the set in between.
+        pre: script.pre && !vss,
+        post: script.post && !vss,
         timeout_secs: timeout_secs.unwrap_or(script.timeout_secs),
         retries: script.retries,
         // A crash-consistent set is not what a policy asks for that requires more.
         fallback: script.fallback && !policy.settings.retention.require_application_consistency,
         skip,
+    })
+}
+
+/// The agent never freezes the filesystem that the instance itself runs from, and without a
+/// volume that it may freeze it would take all the others.
+fn nothing_to_freeze(document: &str, planned: &[PlannedVolume]) -> Option<String> {
+    let name = document.rsplit('/').next().unwrap_or(document);
+    let bare = planned.iter().all(|volume| volume.boot);
+    (name.starts_with(OUR_DOCUMENTS) && bare).then(|| {
+        "the set has only the boot volume, whose filesystem the agent never freezes".into()
     })
 }
 
@@ -66,13 +79,4 @@ fn why_skipped(instance: &Instance, running: bool) -> Option<String> {
         )),
         Managed::NotManaged => Some("the instance is not managed by Systems Manager".into()),
     }
-}
-
-fn why_no_vss(instance: &Instance) -> Option<String> {
-    if instance.platform != Platform::Windows {
-        return Some("AWS_VSS_BACKUP is for Windows, and the instance does not run it".into());
-    }
-    NOT_FOR_VSS.contains(&instance.instance_type.as_str()).then(|| {
-        format!("AWS does not support VSS on instances of type {}", instance.instance_type)
-    })
 }

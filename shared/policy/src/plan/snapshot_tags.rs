@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use super::Instance;
 use super::run::PlannedVolume;
 use crate::coincide::SetRules;
-use crate::policy::Variable;
+use crate::policy::{Handler, Variable};
 
 /// EC2's limit for one resource; `aws:` tags do not count.
 const MAX_TAGS: usize = 50;
 /// The keys under `stillpoint:` that a snapshot may get in the course of a run.
 const OUR_TAGS: usize = 11;
-const FREE_TAGS: usize = MAX_TAGS - OUR_TAGS;
+/// AppConsistent, Device, AwsVssConfig and Name, which the VSS document writes.
+const VSS_TAGS: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct SnapshotTags {
@@ -31,6 +32,8 @@ pub(super) fn choose(
     planned: &[PlannedVolume],
     warnings: &mut Vec<String>,
 ) -> SnapshotTags {
+    let vss = rules.script.as_ref().is_some_and(|script| script.handler == Handler::Vss);
+    let free = MAX_TAGS - OUR_TAGS - if vss { VSS_TAGS } else { 0 };
     let mut own: BTreeMap<String, String> = BTreeMap::new();
     let mut dropped = Vec::new();
     let added = rules.tags_to_add.iter().map(|tag| (&tag.key, tag.value.clone()));
@@ -42,7 +45,7 @@ pub(super) fn choose(
         (&tag.key, value)
     });
     for (key, value) in added.chain(variable) {
-        if own.len() < FREE_TAGS {
+        if own.len() < free {
             own.insert(key.clone(), value);
         } else {
             dropped.push(key.as_str());
@@ -50,12 +53,12 @@ pub(super) fn choose(
     }
     if !dropped.is_empty() {
         warnings.push(format!(
-            "{}: a snapshot has room for {FREE_TAGS} tags of the policy; left out: {}",
+            "{}: a snapshot has room for {free} tags of the policy; left out: {}",
             instance.id,
             dropped.join(", ")
         ));
     }
-    let copy = rules.copy_tags && has_room(instance, planned, own.len(), warnings);
+    let copy = rules.copy_tags && has_room(instance, planned, own.len(), free, warnings);
     SnapshotTags { own, copy }
 }
 
@@ -64,6 +67,7 @@ fn has_room(
     instance: &Instance,
     planned: &[PlannedVolume],
     own: usize,
+    free: usize,
     warnings: &mut Vec<String>,
 ) -> bool {
     let in_set = |id: &str| planned.iter().any(|volume| volume.volume_id == id);
@@ -72,12 +76,12 @@ fn has_room(
         volume.tags.keys().filter(|key| !key.starts_with("aws:")).count()
     };
     let most = volumes.map(users).max().unwrap_or(0);
-    if own + most <= FREE_TAGS {
+    if own + most <= free {
         return true;
     }
     warnings.push(format!(
         "{}: CopyTags is left out: {most} tags of a volume and {own} of the policy are more than \
-         the {FREE_TAGS} a snapshot has room for",
+         the {free} a snapshot has room for",
         instance.id
     ));
     false

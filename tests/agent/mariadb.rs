@@ -379,3 +379,18 @@ fn every_server_of_a_host_is_held_or_none_is() {
     first.sql("INSERT INTO app.t (w) VALUES (1)");
     first.sql("CREATE TABLE app.more (a INT)");
 }
+
+#[test]
+fn a_lock_that_a_client_takes_ends_with_that_client_as_in_awss_sample() {
+    let Some((_bed, server)) = stage() else { return };
+    let sample = include_str!("../fixtures/aws-dlm-mysql.yaml");
+    let statement = "flush tables with read lock";
+    assert!(sample.to_lowercase().contains(statement), "this is what the sample runs");
+    let mut client = Command::new("mariadb");
+    client.args(["--no-defaults", "-e", statement]).arg("--socket").arg(&server.socket);
+    assert!(client.status().unwrap().success());
+    let begun = Instant::now();
+    server.sql("INSERT INTO app.t (w) VALUES (3)");
+    server.sql("CREATE TABLE app.not_locked (a INT)");
+    assert!(begun.elapsed() < Duration::from_secs(2), "nothing is locked");
+}

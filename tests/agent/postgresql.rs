@@ -232,3 +232,35 @@ fn hooks_run_around_a_database_where_they_are_enabled() {
     assert!(fs::exists(log.with_extension("post")).unwrap());
     drop(server);
 }
+
+#[test]
+fn every_cluster_is_held_or_none_and_a_full_disk_or_a_stopped_server_is_refused() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    bed.add_sized("ext4", "more", 128);
+    let Some(mut first) = Server::new(&bed, "ext4", "xfs") else { return };
+    let Some(mut second) = Server::new(&bed, "more", "more") else { return };
+    let held = pre(&bed, &id(1));
+    assert_eq!(held.code, 0, "{held:?}");
+    assert_eq!(held.receipt.applications.len(), 2);
+    let post = bed.agent(&["post-script", "--execution-id", &id(1)]);
+    assert!(post.receipt.applications.iter().all(|app| app.state == "released"), "{post:?}");
+    // A cluster that restarts in the window breaks the hold of all, and all are let go.
+    assert_eq!(pre(&bed, &id(2)).code, 0);
+    // An orderly end would wait for the frozen filesystem first.
+    second.postmaster.as_mut().unwrap().kill().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let post = bed.agent(&["post-script", "--execution-id", &id(2)]);
+    assert_eq!((post.code, post.receipt.state), (203, HoldState::Broken), "{post:?}");
+    bed.all_thawed(&["ext4", "xfs", "more"]);
+    let full = bed.path("ext4").join("full");
+    let into = format!("of={}", full.display());
+    let _ = Command::new("dd").args(["if=/dev/zero", "bs=64k", &into]).output().unwrap();
+    let refused = pre(&bed, &id(3));
+    assert_eq!((refused.code, refused.receipt.state), (206, HoldState::Refused), "{refused:?}");
+    assert!(refused.receipt.reason.contains("full filesystem"), "{refused:?}");
+    fs::remove_file(full).unwrap();
+    first.crash();
+    let stopped = pre(&bed, &id(4));
+    assert_eq!((stopped.code, stopped.receipt.state), (206, HoldState::Refused), "{stopped:?}");
+    assert!(stopped.receipt.reason.contains("no PostgreSQL server runs"), "{stopped:?}");
+}

@@ -151,7 +151,7 @@ impl Application for Iris {
         if !self.is_owed {
             return Ok(());
         }
-        let until = Instant::now() + budget;
+        let until = Instant::now() + budget.max(vendor::RELEASE_PATIENCE);
         let left = || until.saturating_duration_since(Instant::now());
         let (was_held, debt) = (self.state == "quiesced", Debt::Iris(self.instance.clone()));
         self.state = "lost";

@@ -215,6 +215,7 @@ impl Application for Hana {
         if !self.is_owed {
             return Ok(());
         }
+        let budget = budget.max(vendor::RELEASE_PATIENCE);
         let (was_held, debt) = (self.state == "quiesced", Debt::SapHana(self.system.clone()));
         self.state = "lost";
         let closed = if was_held && kept {

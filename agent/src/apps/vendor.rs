@@ -15,6 +15,10 @@ use crate::thaw::nanos;
 /// What a client finds on its search path.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// After the thaw a client is given this: nothing but the post-script's answer waits for it, and
+/// one that comes too late is asked for again.
+pub const RELEASE_PATIENCE: Duration = Duration::from_secs(20);
+
 /// How a client ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {

@@ -17,7 +17,7 @@ use crate::apps::debts::{self, Debt};
 use crate::apps::link::Place;
 use crate::apps::login::Login;
 use crate::apps::sqlserver::sqlcmd::Session;
-use crate::apps::{Application, cover, procs};
+use crate::apps::{Application, cover, procs, vendor};
 use crate::cli::Call;
 use crate::plan::Plan;
 
@@ -181,9 +181,11 @@ impl Application for SqlServer {
         let debt = Debt::SqlServer(self.suspended.clone());
         debts::owe(&self.execution_id, &debt).map_err(|why| self.says(why))?;
         self.is_owed = true;
-        let session = self.session.as_mut().ok_or("it is not connected")?;
+        // Kept only if it has answered: one that hangs would not answer the release either.
+        let mut session = self.session.take().ok_or("it is not connected")?;
         let done = session.ask(ON, budget.min(LOCK_PATIENCE));
         done.map_err(|why| self.says(format_args!("it cannot be suspended: {why}")))?;
+        self.session = Some(session);
         self.state = "quiesced";
         Ok(())
     }
@@ -193,6 +195,7 @@ impl Application for SqlServer {
             self.session = None;
             return Ok(());
         }
+        let budget = budget.max(vendor::RELEASE_PATIENCE);
         let (was_held, debt) = (self.state == "quiesced", Debt::SqlServer(self.suspended.clone()));
         self.state = "lost";
         let proven = self.release_it(kept, budget);

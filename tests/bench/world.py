@@ -42,7 +42,8 @@ class World:
     """One machine; `run` is a command in it."""
 
     def __init__(self, scratch: Path, agent: Path, kinds: list[str], first_mb: int,
-                 rest_mb: int) -> None:
+                 rest_mb: int, images: Path | None = None) -> None:
+        """`scratch` is in memory; the disks' images are there as well, or where `images` says."""
         self.name = f"{'+'.join(dict.fromkeys(kinds))}-{len(kinds)}"
         self.folder = scratch / f"world-{uuid.uuid4().hex[:6]}"
         self.folder.mkdir()
@@ -52,7 +53,7 @@ class World:
         self._unshare: subprocess.Popen[bytes] | None = None
         self.init_pid = 0
         try:
-            devices = [disks.attach(self.folder / f"{v.number}.img", v.number,
+            devices = [disks.attach((images or self.folder) / f"{v.number}.img", v.number,
                                     rest_mb if at else first_mb, v.fs)
                        for at, v in enumerate(self.volumes)]
             self._start(agent, devices)

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 use stillpoint_aws::Cloud;
 use stillpoint_planner::{Answer, handle};
-use stillpoint_policy::{INLINE_POLICY_ID, parse};
+use stillpoint_policy::{Assumptions, INLINE_POLICY_ID, parse};
 use stillpoint_run::{Order, Script};
 
 use crate::policy::read_file;
@@ -18,6 +18,10 @@ pub(crate) struct Plan {
     policy: String,
     #[command(flatten)]
     narrowed: Narrowed,
+    /// Prices and guesses of the estimate that are not the usual ones: a JSON file,
+    /// docs/POLICIES.md has the names.
+    #[arg(long, value_name = "FILE")]
+    assumptions: Option<String>,
 }
 
 /// What narrows a firing.
@@ -32,7 +36,15 @@ pub(crate) struct Narrowed {
 }
 
 pub(crate) async fn go(plan: Plan, context: &Context) -> Result<Exit, Failure> {
-    let event = event(&plan.policy, &plan.narrowed)?;
+    let mut event = event(&plan.policy, &plan.narrowed)?;
+    if let Some(file) = &plan.assumptions {
+        let text = read_file(file)?;
+        Assumptions::read(&text).map_err(|errors| {
+            Failure::BadInput(errors.iter().map(ToString::to_string).collect())
+        })?;
+        let value = serde_json::from_str(&text).map_err(Failure::failed)?;
+        event.insert("assumptions".to_owned(), value);
+    }
     let answer = ask(&context.cloud().await?, &event, true, "plan").await?;
     if context.out.json {
         context.out.print_json(&answer)?;

@@ -115,3 +115,12 @@ fn assumptions_are_replaced_by_name() {
     );
     assert_eq!(lines("[]"), ["assumptions: found an empty list, allowed an object"]);
 }
+
+#[test]
+fn the_page_on_policies_names_every_assumption() {
+    let page = include_str!("../../docs/POLICIES.md");
+    let names = serde_json::to_value(Assumptions::default()).expect("JSON");
+    for name in names.as_object().expect("an object").keys() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}

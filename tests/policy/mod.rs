@@ -27,6 +27,7 @@ mod scripts;
 mod settings;
 mod tags;
 mod world;
+mod zone_properties;
 mod zones;
 
 use proptest::test_runner::Config;

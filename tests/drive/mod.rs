@@ -2,6 +2,7 @@
 //! single call, held against what really happened.
 
 mod instance;
+mod notified;
 mod vss;
 mod world;
 
@@ -100,6 +101,17 @@ fn assert_promises(world: &World, run: &Run, what: &str) {
         serde_json::from_str::<serde_json::Value>(detail).unwrap()["outcome"].clone()
     };
     assert!(state.finished.iter().all(|one| outcome(one) == outcome(first)), "{what}: I6");
+    for (stage, report) in [("PRE", &run.pre), ("POST", &run.post)] {
+        let told = |(_, detail): &(String, String)| {
+            let detail = serde_json::from_str::<serde_json::Value>(detail).unwrap();
+            detail["script_stage"] == stage
+                && report.as_ref().is_some_and(|report| detail["request_id"] == report.execution_id)
+        };
+        assert!(
+            report.is_none() || state.notified.iter().any(told),
+            "{what}: I6, nobody was told of {stage}"
+        );
+    }
     let verdict = run.verdict.as_ref().unwrap();
     if verdict.consistency == Some(Consistency::Application) {
         let held = state.sets[0].1.as_ref();

@@ -13,6 +13,7 @@ use stillpoint_drive::outside::{
     SaveFault, SendCommand, Snapshots,
 };
 use stillpoint_run::{Order, Run, SnapshotSet, SnapshotTaken};
+use stillpoint_wire::event::RUN_FINISHED;
 use stillpoint_wire::vss::app_consistent;
 
 use super::instance::{Command, Vss};
@@ -62,6 +63,8 @@ pub(crate) struct State {
     pub(crate) ledger: BTreeMap<String, Recorded>,
     /// The calls that were made between a freeze and its post-script.
     pub(crate) in_window: Vec<&'static str>,
+    /// What was published beside that: detail type and detail.
+    pub(crate) notified: Vec<(String, String)>,
     commands: BTreeMap<String, CommandState>,
     pub(crate) vss: Vec<Command>,
     described: BTreeMap<String, String>,
@@ -389,9 +392,13 @@ impl Snapshots for World {
 }
 
 impl Bus for World {
-    async fn publish(&self, _: &str, detail: String) -> Result<(), Fault> {
+    async fn publish(&self, detail_type: &str, detail: String) -> Result<(), Fault> {
         self.call("publish", |state| {
-            state.finished.push(detail);
+            if detail_type == RUN_FINISHED {
+                state.finished.push(detail);
+            } else {
+                state.notified.push((detail_type.to_owned(), detail));
+            }
             Ok(())
         })
         .await

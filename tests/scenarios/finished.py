@@ -1,4 +1,4 @@
-"""Every `Snapshot Run Finished` event of the session, collected by a rule of the tests' own.
+"""Every `Snapshot Run Finished` event (or another detail type) of the session, collected by a rule of the tests' own.
 
 A rule on the product's bus copies them to a queue, as an operator would do who wants to be told.
 It keeps all that ever came, so that a test can also say how many there were.
@@ -19,21 +19,22 @@ RUN_WAIT_S = 90.0
 class Finished:
     """The details of finished runs, as they come."""
 
-    def __init__(self, events: Any, sqs: Any) -> None:
+    def __init__(self, events: Any, sqs: Any, name: str = QUEUE,
+                 detail_type: str = DETAIL_TYPE) -> None:
         self._sqs = sqs
         self.details: list[dict[str, Any]] = []
-        self._url = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+        self._url = sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
         arn = arn["Attributes"]["QueueArn"]
-        pattern = {"source": ["stillpoint"], "detail-type": [DETAIL_TYPE]}
-        rule = events.put_rule(Name=QUEUE, EventBusName="stillpoint",
+        pattern = {"source": ["stillpoint"], "detail-type": [detail_type]}
+        rule = events.put_rule(Name=name, EventBusName="stillpoint",
                                EventPattern=json.dumps(pattern))
         statement = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"},
                      "Action": "sqs:SendMessage", "Resource": arn,
                      "Condition": {"ArnEquals": {"aws:SourceArn": rule["RuleArn"]}}}
         sqs.set_queue_attributes(QueueUrl=self._url, Attributes={
             "Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})})
-        events.put_targets(Rule=QUEUE, EventBusName="stillpoint",
+        events.put_targets(Rule=name, EventBusName="stillpoint",
                            Targets=[{"Id": "scenarios", "Arn": arn}])
 
     def fetch(self, wait_seconds: int = 0) -> None:

@@ -19,7 +19,7 @@ use stillpoint_wire::event::{
 };
 use stillpoint_wire::ids;
 
-use crate::{PolicyRef, Request};
+use crate::{PolicyRef, Request, metrics};
 
 /// What the planner answers.
 #[derive(Debug, Serialize)]
@@ -127,6 +127,8 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
             .collect();
         let published = cloud.publish_all(RUN_REQUESTED, &details).await;
         published.map_err(|fault| unanswered(RefusalCode::Bus, &fault))?;
+        let targets = plan.runs.len() + plan.left_out.len();
+        metrics::targeted(&plan.policy_id, &plan.schedule_name, targets, cloud.now_ms());
     }
     Ok(Answer {
         dry_run: request.dry_run,

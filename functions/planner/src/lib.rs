@@ -2,6 +2,7 @@
 //! requested run an instance. It changes nothing on any instance.
 
 mod handler;
+mod metrics;
 mod request;
 
 pub use handler::{Answer, Refusal, handle};

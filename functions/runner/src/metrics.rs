@@ -7,18 +7,23 @@ use stillpoint_telemetry::{Unit, emf};
 #[expect(clippy::print_stdout, reason = "an embedded metric is a line on stdout")]
 pub(crate) fn finished(run: &Run, now_ms: u64) {
     let Some(verdict) = &run.verdict else { return };
-    let mut metrics =
-        vec![("SnapshotsCreateStarted", u64::from(run.create.is_some()), Unit::Count)];
+    let mut metrics = vec![];
     let mut count = |name, is: bool| metrics.push((name, u64::from(is), Unit::Count));
+    // As DLM counts: a create action is one however often it was tried.
+    count("SnapshotsCreateStarted", run.create.is_some() || run.vss.is_some());
     count("SnapshotsCreateCompleted", run.set.is_some());
     count("SnapshotsCreateFailed", verdict.outcome == Outcome::Failed);
-    if let Some(pre) = &run.pre {
-        count("PreScriptCompleted", pre.result == StageResult::Ok);
-        count("PreScriptFailed", pre.result != StageResult::Ok);
-    }
-    if let Some(post) = &run.post {
-        count("PostScriptCompleted", post.result == StageResult::Ok);
-        count("PostScriptFailed", post.result != StageResult::Ok);
+    let vss = run.vss.as_ref().and_then(|vss| vss.report.as_ref());
+    for (report, [started, completed, failed]) in [
+        (run.pre.as_ref(), ["PreScriptStarted", "PreScriptCompleted", "PreScriptFailed"]),
+        (run.post.as_ref(), ["PostScriptStarted", "PostScriptCompleted", "PostScriptFailed"]),
+        (vss, ["VSSBackupStarted", "VSSBackupCompleted", "VSSBackupFailed"]),
+    ] {
+        if let Some(report) = report {
+            count(started, report.result != StageResult::NotSent);
+            count(completed, report.result == StageResult::Ok);
+            count(failed, report.result != StageResult::Ok);
+        }
     }
     count("ThawUnconfirmed", verdict.thaw_unconfirmed);
     count("ApplicationConsistent", verdict.consistency == Some(Consistency::Application));

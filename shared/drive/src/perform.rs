@@ -2,6 +2,7 @@
 
 use stillpoint_run::{Cause, Code, CreateCall, Owed, Run, Seen};
 use stillpoint_wire::event::{RUN_FINISHED, RunFinished};
+use stillpoint_wire::notification::{self, SCRIPT_NOTIFICATION};
 use stillpoint_wire::{ids, tags, time};
 
 use crate::command::run_stage;
@@ -112,12 +113,16 @@ async fn report<O: Outside>(outside: &O, run: &Run) -> Result<(), Fault> {
     }
     let instance_tags = tags::of_instance(run, &time::rfc3339(now_ms));
     tag(outside, &run.order.instance_id, &instance_tags).await?;
-    let detail = serde_json::to_string(&event).map_err(|error| Fault {
-        kind: FaultKind::Refused,
-        code: "Serialization".to_owned(),
-        text: error.to_string(),
-    })?;
+    let detail = serde_json::to_string(&event).map_err(unwritable)?;
+    for notification in notification::of(run) {
+        let detail = serde_json::to_string(&notification).map_err(unwritable)?;
+        repeat(outside, || outside.publish(SCRIPT_NOTIFICATION, detail.clone())).await?;
+    }
     repeat(outside, || outside.publish(RUN_FINISHED, detail.clone())).await
+}
+
+fn unwritable(error: impl std::fmt::Display) -> Fault {
+    Fault { kind: FaultKind::Refused, code: "Serialization".to_owned(), text: error.to_string() }
 }
 
 async fn tag<O: Outside>(

@@ -6,6 +6,9 @@ use serde_json::{Map, Value, json};
 /// The namespace of every metric of ours.
 pub const NAMESPACE: &str = "Stillpoint";
 
+/// The one dimension, by DLM's name for it.
+const POLICY: &str = "DLMPolicyId";
+
 /// A metric's unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -42,12 +45,12 @@ pub fn emf(
             "Timestamp": now_ms,
             "CloudWatchMetrics": [{
                 "Namespace": NAMESPACE,
-                "Dimensions": [[], ["PolicyId"]],
+                "Dimensions": [[], [POLICY]],
                 "Metrics": definitions,
             }],
         }),
     );
-    line.insert("PolicyId".to_owned(), policy_id.into());
+    line.insert(POLICY.to_owned(), policy_id.into());
     line.extend(metrics.iter().map(|(name, value, _)| ((*name).to_owned(), (*value).into())));
     line.extend(facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
     Value::Object(line).to_string()

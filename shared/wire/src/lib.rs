@@ -8,6 +8,7 @@
 pub mod event;
 pub mod ids;
 pub mod ledger;
+pub mod notification;
 pub mod receipt;
 pub mod tags;
 pub mod time;

@@ -1,16 +1,16 @@
-//! One thread a filesystem, started before anything is frozen: flushes, freezes and
-//! thaws of different filesystems run at the same time, and one that the kernel does
-//! not let return holds up nobody else.
+//! Threads that flush, freeze and thaw: different filesystems at the same time, so that one
+//! that the kernel does not let return holds up nobody else.
 //!
-//! The threads allocate nothing once anything is frozen. Who may thaw what is decided by the
-//! claims in the shared page, so that the crews of holder and sentinels never thaw one
-//! filesystem twice.
+//! The holder has one a filesystem, started before anything is frozen. A sentinel, which
+//! will most likely never act, has a few; only when the kernel keeps all of them does it
+//! start more. Who may thaw what is decided by the claims in the shared page, so that the
+//! crews of holder and sentinels never thaw one filesystem twice.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::page::{Fs, Page};
@@ -20,7 +20,7 @@ use crate::{failpoint, pagecache, sys};
 /// standard two megabytes each would be real memory.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// What a thread is to do next.
+/// What is to be done for one filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Nothing.
@@ -39,10 +39,9 @@ pub enum Order {
     ReclaimLast,
 }
 
-#[derive(Debug)]
+/// What the order of one filesystem has come to.
+#[derive(Debug, Default)]
 struct Slot {
-    order: Mutex<Order>,
-    wake: Condvar,
     files: Mutex<Vec<File>>,
     until_ns: AtomicU64,
     busy: AtomicBool,
@@ -50,47 +49,93 @@ struct Slot {
     errno: AtomicI32,
 }
 
+#[derive(Debug)]
+struct Shared {
+    page: Page,
+    rank: u8,
+    files: Arc<Vec<File>>,
+    done: Arc<File>,
+    slots: Vec<Slot>,
+    /// The orders that no thread has taken yet, one a filesystem.
+    orders: Mutex<Vec<Order>>,
+    wake: Condvar,
+    /// The threads' ids; zero for one that does not run yet.
+    threads: Vec<AtomicI32>,
+    started: AtomicUsize,
+}
+
 /// The threads of one process.
 #[derive(Clone, Debug)]
 pub struct Crew {
-    slots: Arc<Vec<Slot>>,
+    shared: Arc<Shared>,
 }
 
 impl Crew {
-    /// Starts a thread for each file; `done` is signalled whenever one has finished.
+    /// Starts threads, no more than there are files; `done` is signalled whenever an order
+    /// is finished.
     pub fn start(
         page: Page,
         files: &Arc<Vec<File>>,
         done: &Arc<File>,
         rank: u8,
+        threads: usize,
     ) -> io::Result<Self> {
-        let slots = Arc::new(files.iter().map(|_| Slot::new()).collect::<Vec<Slot>>());
-        for index in 0..files.len() {
-            let (slots, files) = (Arc::clone(&slots), Arc::clone(files));
-            let done = Arc::clone(done);
-            thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-                let (Some(slot), Some(file)) = (slots.get(index), files.get(index)) else { return };
-                loop {
-                    let order = slot.next();
-                    slot.perform(order, page, index, file, rank);
-                    slot.busy.store(false, SeqCst);
-                    // A full counter has woken the reader already.
-                    let _ = (&*done).write(&1_u64.to_ne_bytes());
-                }
-            })?;
-        }
-        Ok(Self { slots })
+        let count = files.len();
+        let shared = Shared {
+            page,
+            rank,
+            files: Arc::clone(files),
+            done: Arc::clone(done),
+            slots: (0..count).map(|_| Slot::default()).collect(),
+            orders: Mutex::new(vec![Order::Rest; count]),
+            wake: Condvar::new(),
+            threads: (0..count).map(|_| AtomicI32::new(0)).collect(),
+            started: AtomicUsize::new(0),
+        };
+        let crew = Self { shared: Arc::new(shared) };
+        crew.grow(threads)?;
+        Ok(crew)
     }
 
-    /// Gives a thread its order, unless it is still busy with the last one.
+    /// Starts more threads, no more in all than there are filesystems.
+    fn grow(&self, more: usize) -> io::Result<()> {
+        for _ in 0..more {
+            let at = self.shared.started.load(SeqCst);
+            if at >= self.shared.slots.len() {
+                break;
+            }
+            let shared = Arc::clone(&self.shared);
+            thread::Builder::new().stack_size(STACK_BYTES).spawn(move || shared.work(at))?;
+            self.shared.started.store(at + 1, SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Starts a thread for each order that none has taken: all there are wait for the
+    /// kernel. Takes memory, which only a sentinel ever has to, as the last resort.
+    pub fn reinforce(&self) {
+        let waiting = self.shared.orders().iter().filter(|order| **order != Order::Rest).count();
+        // Without memory for it, what waits is done when a thread comes back.
+        let _ = self.grow(waiting);
+    }
+
+    /// Puts every thread before the machine's ordinary work.
+    pub fn hurry(&self) {
+        let ids = self.shared.threads.iter().map(|thread| thread.load(SeqCst));
+        ids.filter(|id| *id != 0).for_each(sys::hurry);
+    }
+
+    /// Orders something for one filesystem, unless its last order is not finished.
     pub fn order(&self, index: usize, order: Order) -> bool {
-        let Some(slot) = self.slots.get(index) else { return false };
+        let Some(slot) = self.shared.slots.get(index) else { return false };
         if slot.busy.swap(true, SeqCst) {
             return false;
         }
         slot.errno.store(0, SeqCst);
-        *slot.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
-        slot.wake.notify_one();
+        if let Some(place) = self.shared.orders().get_mut(index) {
+            *place = order;
+        }
+        self.shared.wake.notify_one();
         true
     }
 
@@ -98,7 +143,7 @@ impl Crew {
     /// are closed before the order is done: a file that was deleted meanwhile could not be
     /// closed while its filesystem is frozen.
     pub fn write(&self, index: usize, files: Vec<File>, until_ns: u64) -> bool {
-        let Some(slot) = self.slots.get(index).filter(|_| !self.is_busy(index)) else {
+        let Some(slot) = self.shared.slots.get(index).filter(|_| !self.is_busy(index)) else {
             return false;
         };
         *slot.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
@@ -109,43 +154,58 @@ impl Crew {
     /// Whether a thread has not finished its order.
     #[must_use]
     pub fn is_busy(&self, index: usize) -> bool {
-        self.slots.get(index).is_some_and(|slot| slot.busy.load(SeqCst))
+        self.shared.slots.get(index).is_some_and(|slot| slot.busy.load(SeqCst))
     }
 
     /// How long its last order took.
     #[must_use]
     pub fn took_ns(&self, index: usize) -> u64 {
-        self.slots.get(index).map_or(0, |slot| slot.took_ns.load(SeqCst))
+        self.shared.slots.get(index).map_or(0, |slot| slot.took_ns.load(SeqCst))
     }
 
     /// The error number that its last order ended with; zero for none.
     #[must_use]
     pub fn errno(&self, index: usize) -> i32 {
-        self.slots.get(index).map_or(0, |slot| slot.errno.load(SeqCst))
+        self.shared.slots.get(index).map_or(0, |slot| slot.errno.load(SeqCst))
+    }
+}
+
+impl Shared {
+    fn orders(&self) -> MutexGuard<'_, Vec<Order>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, at: usize) {
+        if let Some(thread) = self.threads.get(at) {
+            thread.store(sys::thread_id(), SeqCst);
+        }
+        loop {
+            let (index, order) = self.next();
+            let (Some(slot), Some(file)) = (self.slots.get(index), self.files.get(index)) else {
+                return;
+            };
+            slot.perform(order, self.page, index, file, self.rank);
+            slot.busy.store(false, SeqCst);
+            // A full counter has woken the reader already.
+            let _ = (&*self.done).write(&1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Takes the next order. Thaws of what is frozen come first: the others may not return.
+    fn next(&self) -> (usize, Order) {
+        let mut orders = self.orders();
+        loop {
+            let thaw = orders.iter().position(|order| *order == Order::Thaw);
+            let next = thaw.or_else(|| orders.iter().position(|order| *order != Order::Rest));
+            if let Some(index) = next {
+                return (index, std::mem::replace(&mut orders[index], Order::Rest));
+            }
+            orders = self.wake.wait(orders).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
 impl Slot {
-    fn new() -> Self {
-        Self {
-            order: Mutex::new(Order::Rest),
-            wake: Condvar::new(),
-            files: Mutex::new(Vec::new()),
-            until_ns: AtomicU64::new(0),
-            busy: AtomicBool::new(false),
-            took_ns: AtomicU64::new(0),
-            errno: AtomicI32::new(0),
-        }
-    }
-
-    fn next(&self) -> Order {
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        while *order == Order::Rest {
-            order = self.wake.wait(order).unwrap_or_else(PoisonError::into_inner);
-        }
-        std::mem::replace(&mut *order, Order::Rest)
-    }
-
     fn perform(&self, order: Order, page: Page, index: usize, file: &File, rank: u8) {
         let begun = sys::boottime_ns();
         let result = match order {

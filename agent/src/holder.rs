@@ -3,7 +3,10 @@
 //!
 //! It has left the client's session and its pipes. Between the first freeze and the last
 //! thaw it opens, executes, allocates and logs nothing; what it needs then is made
-//! before. How a hold may go is decided in `hold`, by whom a thaw is done in `crew`.
+//! before, in `prepare`. How a hold may go is decided in `hold`, by whom a thaw is done in
+//! `crew`.
+
+mod prepare;
 
 use std::fs::File;
 use std::io;
@@ -11,11 +14,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::apps::{Application, owed};
+use crate::apps::Application;
 use crate::config::Config;
-use crate::control::{LINE_BYTES_MAX, to_client};
+use crate::control::to_client;
 use crate::crew::{Crew, Order};
-use crate::flush::Flush;
 use crate::hold::{Cause, End, Event, Phase};
 use crate::mountinfo::Dev;
 use crate::page::{Fs, Page};
@@ -25,15 +27,13 @@ use crate::sentinel::{self, SENTINELS, Sentinel};
 use crate::state::{Process, Record, State};
 use crate::sys::{self, Forked};
 use crate::systemd::Timer;
-use crate::thaw::{Holder, Thawer, nanos};
+use crate::thaw::{Holder, Thawer};
 use crate::{failpoint, process};
 
 /// The holder is rank 0 among those that thaw; sentinels follow.
 const RANK: u8 = 0;
 /// How often the holder shows that it runs.
 const BEAT: Duration = Duration::from_millis(100);
-/// What the freezes and the way back may take of the budget.
-const FREEZE_RESERVE: Duration = Duration::from_secs(1);
 /// An application answers a question within this, or it is taken for lost.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(3);
 /// Sentinels leave within one of their ticks once the hold is over.
@@ -134,9 +134,9 @@ impl Holding {
         }
         sentinel::wait_until_ready(page)?;
         let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
-        sys::lock_memory()?;
         let done = Arc::new(sys::eventfd()?);
-        let crew = Crew::start(page, &job.files, &done, RANK)?;
+
+        let crew = Crew::start(page, &job.files, &done, RANK, job.files.len())?;
         job.state.save(&job.record)?;
         let id = &job.record.execution_id;
         let pump = Pump::new(page, id, Arc::clone(&done), signals, client, listener, seniors);
@@ -166,110 +166,15 @@ impl Holding {
 
     fn freeze_and_tell(&mut self) {
         failpoint::hit("holder.prepared");
+        // Whoever writes waits for these threads now, on a machine that may be busy.
+        sys::hurry(0);
+        self.crew.hurry();
         self.rcu.on();
         let frozen = self.job.page.apply(Event::Arm) && self.freeze();
         self.rcu.off();
         failpoint::hit("holder.frozen");
         if frozen && self.job.page.apply(Event::AllFrozen) {
             self.pump.tell_client(&[to_client::FROZEN]);
-        }
-    }
-
-    fn left(&self) -> Duration {
-        until(self.job.budget_ns)
-    }
-
-    fn log(&self, text: &str) {
-        let mut message = vec![to_client::LOG];
-        message.extend(text.bytes().take(LINE_BYTES_MAX - 1));
-        self.pump.tell_client(&message);
-    }
-
-    /// Everything slow: writers are not held yet, and all of it may fail.
-    fn prepare(&mut self) -> Result<(), (Cause, String)> {
-        let failed = |why| (Cause::Application, why);
-        // It starts while the flush is at work.
-        self.start_timer();
-        // Nothing was touched so far: an instance that is this busy is not ready.
-        self.flush().map_err(|why| (Cause::Busy, why))?;
-        // The countdown covers the applications' locks as well as the freezes.
-        let deadline = sys::boottime_ns() + nanos(self.job.config.deadline);
-        self.job.page.set_deadline_ns(deadline);
-        failpoint::hit("holder.armed");
-        let quiesced = self.quiesce();
-        for line in owed::said(&self.job.state, &self.job.record.execution_id, "pre") {
-            self.log(&line);
-        }
-        quiesced.map_err(failed)?;
-        if !self.job.apps.is_empty() {
-            self.flush().map_err(failed)?;
-        }
-        self.pump.turn(Duration::ZERO);
-        if let Some(Err(why)) = self.timer.as_mut().map(Timer::ready) {
-            self.log(&format!("without a third layer: {why}"));
-        }
-        // Last of all: from here on writers may wait.
-        for app in &mut self.job.apps {
-            let budget = until(self.job.budget_ns).saturating_sub(FREEZE_RESERVE);
-            app.lock(budget).map_err(failed)?;
-        }
-        self.job.record.applications = self.job.apps.iter().map(|app| app.describe()).collect();
-        self.job.record.restore_notes =
-            self.job.apps.iter().map(|app| app.restore_note()).collect();
-        self.job
-            .state
-            .save(&self.job.record)
-            .map_err(|error| failed(format!("the record: {error}")))?;
-        self.tell_record();
-        Ok(())
-    }
-
-    fn tell_record(&self) {
-        let mut message = vec![to_client::RECORD];
-        if serde_json::to_writer(&mut message, &self.job.record).is_ok() {
-            self.pump.tell_client(&message);
-        }
-    }
-
-    fn quiesce(&mut self) -> Result<(), String> {
-        for at in 0..self.job.apps.len() {
-            let budget = self.left().saturating_sub(FREEZE_RESERVE);
-            self.job.apps[at].quiesce(budget)?;
-        }
-        Ok(())
-    }
-
-    fn start_timer(&mut self) {
-        if self.job.config.systemd {
-            let hold = self.left() + self.job.config.deadline;
-            match Timer::start(&self.job.record.execution_id, hold) {
-                Ok(timer) => self.timer = timer,
-                Err(why) => self.log(&format!("without a third layer: {why}")),
-            }
-        }
-    }
-
-    fn flush(&self) -> Result<(), String> {
-        let until_ns = sys::boottime_ns() + nanos(self.left().saturating_sub(FREEZE_RESERVE));
-        let remembered = &self.job.record.filesystems;
-        let frozen = remembered.iter().filter_map(|fs| Some((&fs.mount, Dev::parse(&fs.dev)?)));
-        let flushed = self.job.flushed.iter().map(|(mount, dev)| (mount, *dev));
-        let (mounts, devs): (Vec<&String>, Vec<Dev>) = frozen.chain(flushed).unzip();
-        let stall_budget = self.job.config.stall_budget;
-        let (crew, files, done) = (&self.crew, self.job.files.as_slice(), &*self.done);
-        let flush = Flush { crew, devs: &devs, files, done, until_ns, stall_budget };
-        match flush.run() {
-            Ok((written, synced)) => {
-                self.log(&format!(
-                    "flushed: open files in {written:.1?}, the rest in {synced:.1?}"
-                ));
-                Ok(())
-            }
-            Err(trouble) => {
-                let mount = mounts.get(trouble.index()).map(|mount| mount.as_str());
-                let mount = mount.unwrap_or_default();
-                Err(format!("{mount}: {trouble}"))
-            }
         }
     }
 
@@ -376,8 +281,4 @@ impl Holding {
             timer.cancel();
         }
     }
-}
-
-fn until(at_ns: u64) -> Duration {
-    Duration::from_nanos(at_ns.saturating_sub(sys::boottime_ns()))
 }

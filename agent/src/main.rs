@@ -4,10 +4,12 @@
 //! number that the receipt carries (`exit`).
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
 use stillpoint_agent::cli::{self, Call, Stage};
+use stillpoint_agent::config::Config;
 use stillpoint_agent::{client, config, exit, failpoint, log, post, receipt, status, sys};
 use stillpoint_wire::receipt::{HoldState, Receipt};
 
@@ -17,12 +19,15 @@ fn main() -> ExitCode {
     failpoint::load();
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    // Writers wait for this: the holder is asked before anything else is looked at.
+    let asked = cli::parse(words.iter().cloned(), Config::default());
+    let bell = asked.ok().and_then(|call| post::ring(&call));
     let config = config::load(Path::new(config::FILE));
     let settings = config.as_ref().cloned().unwrap_or_default();
     let (receipt, human) = match cli::parse(words.iter().cloned(), settings) {
         Ok(call) => {
             let human = call.stage == Stage::Status && !call.json;
-            (settled(&call, config.err()), human)
+            (settled(&call, bell, config.err()), human)
         }
         Err(why) => {
             log::line(&why);
@@ -42,7 +47,7 @@ fn main() -> ExitCode {
 
 /// A hold is not begun with settings that nobody meant; one that is in place has to end
 /// whatever became of the settings since.
-fn settled(call: &Call, wrong: Option<String>) -> Receipt {
+fn settled(call: &Call, bell: Option<UnixStream>, wrong: Option<String>) -> Receipt {
     match wrong {
         Some(why) if matches!(call.stage, Stage::PreScript | Stage::DryRun) => {
             let (code, state) = (exit::NOT_READY, HoldState::Refused);
@@ -52,18 +57,18 @@ fn settled(call: &Call, wrong: Option<String>) -> Receipt {
             if let Some(why) = wrong {
                 log::line(&format!("{why}; going on with the defaults"));
             }
-            perform(call)
+            perform(call, bell)
         }
     }
 }
 
-fn perform(call: &Call) -> Receipt {
+fn perform(call: &Call, bell: Option<UnixStream>) -> Receipt {
     if sys::effective_uid() != 0 && call.stage != Stage::Status {
         return misused(Some(call.stage), "root is needed to freeze and thaw");
     }
     match call.stage {
         Stage::PreScript => client::pre_script(call),
-        Stage::PostScript => post::post_script(call),
+        Stage::PostScript => post::post_script(call, bell),
         Stage::DryRun => status::dry_run(call),
         Stage::Status => status::status(call),
         Stage::Thaw => post::thaw(call),

@@ -14,7 +14,8 @@ use crate::config::{Config, Unfreezable};
 use crate::mountinfo::{Dev, Mount};
 use crate::page::FILESYSTEMS_MAX;
 use crate::targets::{self, Candidate, Skipped};
-use crate::{log, mounts, unfreezable};
+use crate::unfreezable::{self, Needed};
+use crate::{log, mounts};
 
 /// One filesystem that will be frozen or flushed, open.
 #[derive(Debug)]
@@ -92,9 +93,9 @@ pub fn make(sysfs: &Path, wanted: &[String], config: &Config) -> Result<Plan, St
             Some(why) => left_out.push(Skipped { mount: candidate.name(), why, pseudo: false }),
         }
     }
-    let mut flushed = Vec::new();
+    let (needed, mut flushed) = (unfreezable::needed(&mounts), Vec::new());
     if config.unfreezable == Unfreezable::Flush {
-        for (candidate, why) in unfreezable::take(&mut chosen, &mounts) {
+        for (candidate, why) in unfreezable::take(&mut chosen, &mounts, &needed) {
             let under = look_under(sysfs, &candidate, &mounts);
             let mount = candidate.name();
             left_out.retain(|skipped| skipped.mount != mount);
@@ -111,7 +112,7 @@ pub fn make(sysfs: &Path, wanted: &[String], config: &Config) -> Result<Plan, St
     {
         log::line(&format!("agent.toml leaves out {}, where nothing is mounted", point.display()));
     }
-    check_set(&chosen, &left_out, &mounts, flushed.is_empty())?;
+    check_set(&chosen, &left_out, &needed, flushed.is_empty())?;
     let plain: Vec<Candidate> = chosen.iter().map(|(candidate, _)| candidate.clone()).collect();
     let depths = targets::depths(&plain, &mounts, &below);
     let filesystems = chosen
@@ -202,7 +203,7 @@ fn judge(
 fn check_set(
     chosen: &[(Candidate, BTreeSet<String>)],
     left_out: &[Skipped],
-    mounts: &[Mount],
+    needed: &Needed,
     is_all: bool,
 ) -> Result<(), String> {
     if chosen.is_empty() && is_all {
@@ -220,8 +221,9 @@ fn check_set(
         ));
     }
     for (candidate, _) in chosen {
-        if let Some((point, needed)) = unfreezable::needed(candidate.dev, mounts) {
-            return Err(format!("{point} carries {needed}, without which no post-script arrives"));
+        if let Some((_, point, path)) = needed.iter().find(|(dev, ..)| *dev == candidate.dev) {
+            let point = point.display();
+            return Err(format!("{point} carries {path}, without which no post-script arrives"));
         }
     }
     Ok(())

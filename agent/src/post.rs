@@ -6,6 +6,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use stillpoint_wire::receipt::{Hold, HoldState, Receipt};
@@ -24,14 +25,28 @@ use crate::{exit, receipt, recover};
 const TIMEOUT_RESERVE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Runs a post-script.
+/// Asks the holder for a post-script's release and does not wait; what is returned, that
+/// post-script has to be given.
+///
+/// Every microsecond of the post-script until here is one that writers wait. Whether the
+/// hold is that of this execution the holder knows; nothing that is looked at later could
+/// be a reason against the thaw.
 #[must_use]
-pub fn post_script(call: &Call) -> Receipt {
+pub fn ring(call: &Call) -> Option<UnixStream> {
+    if call.stage != Stage::PostScript {
+        return None;
+    }
+    send(&State::existing()?, &control::request(Ask::Release, &call.execution_id))
+}
+
+/// Runs a post-script, for which the holder may have been asked already.
+#[must_use]
+pub fn post_script(call: &Call, bell: Option<UnixStream>) -> Receipt {
     let Some(state) = State::existing() else {
         return nothing(call, "there never was a hold on this boot");
     };
     match known(&state, &call.execution_id) {
-        Some((record, page)) => end(call, &state, &record, page, Ask::Release),
+        Some((record, page)) => end(call, &state, &record, page, Ask::Release, bell),
         None => match state.current() {
             Some(other) => {
                 nothing(call, &format!("the hold in place is that of {other}; left alone"))
@@ -55,7 +70,7 @@ pub fn thaw(call: &Call) -> Receipt {
         executions.filter_map(|id| known(&state, &id)).find(open)
     };
     match left() {
-        Some((record, page)) => end(call, &state, &record, page, Ask::Thaw),
+        Some((record, page)) => end(call, &state, &record, page, Ask::Thaw, None),
         None => nothing(call, "nothing of ours is held"),
     }
 }
@@ -69,14 +84,26 @@ fn known(state: &State, execution_id: &str) -> Option<(Record, Page)> {
     state.load(execution_id).zip(state.page(execution_id, true).ok())
 }
 
-fn end(call: &Call, state: &State, record: &Record, page: Page, ask: Ask) -> Receipt {
+fn end(
+    call: &Call,
+    state: &State,
+    record: &Record,
+    page: Page,
+    ask: Ask,
+    mut bell: Option<UnixStream>,
+) -> Receipt {
     let until = sys::boottime_ns() + nanos(call.config.timeout.saturating_sub(TIMEOUT_RESERVE));
-    let repeated = is_settled(state, &record.execution_id, page);
+    // One that has rung has a holder that may be done by now.
+    let repeated = bell.is_none() && is_settled(state, &record.execution_id, page);
     // An operator who names no execution means whatever the holder holds.
     let whose = if ask == Ask::Thaw { &call.execution_id } else { &record.execution_id };
     let request = control::request(ask, whose);
-    while !is_settled(state, &record.execution_id, page) && sys::boottime_ns() < until {
-        if !asked(state, record, page, &request, until) {
+    // Even if all is known by now: the next pre-script finds the lock free only after the answer.
+    while (bell.is_some() || !is_settled(state, &record.execution_id, page))
+        && sys::boottime_ns() < until
+    {
+        let holder = bell.take().or_else(|| send(state, &request));
+        if !holder.is_some_and(|holder| answered(holder, state, record, page, until)) {
             if let Ok(lock) = state.lock_file()
                 && matches!(sys::try_lock(&lock), Ok(true))
             {
@@ -121,22 +148,28 @@ fn is_settled(state: &State, execution_id: &str, page: Page) -> bool {
     over && (closed() || state.current().as_deref() != Some(execution_id))
 }
 
-/// Asks the holder and waits for its answer; false when there is none to be had.
-fn asked(state: &State, record: &Record, page: Page, request: &[u8], until: u64) -> bool {
-    let Ok(mut holder) = sys::connect(&state.socket()) else { return false };
-    if holder.write_all(request).is_err() {
-        return false;
-    }
+fn send(state: &State, request: &[u8]) -> Option<UnixStream> {
+    let mut holder = sys::connect(&state.socket()).ok()?;
+    holder.write_all(request).ok().map(|()| holder)
+}
+
+/// Waits for the holder's answer; false when there is none to be had.
+fn answered(
+    mut holder: UnixStream,
+    state: &State,
+    record: &Record,
+    page: Page,
+    until: u64,
+) -> bool {
     loop {
         let left = Duration::from_nanos(until.saturating_sub(sys::boottime_ns()));
+        let wait = millis(left.min(Duration::from_millis(50)));
+        if sys::poll(&mut [sys::readable(holder.as_raw_fd())], wait) > 0 {
+            return matches!(holder.read(&mut [0]), Ok(1));
+        }
         // A holder that was stopped never answers; its sentinels' work shows in the page.
         if left.is_zero() || is_settled(state, &record.execution_id, page) {
             return true;
         }
-        let wait = millis(left.min(Duration::from_millis(50)));
-        if sys::poll(&mut [sys::readable(holder.as_raw_fd())], wait) == 0 {
-            continue;
-        }
-        return matches!(holder.read(&mut [0]), Ok(1));
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! There are two, with the same open filesystems as the holder: the second does for the
 //! first what the first does for the holder, so that killing any two of the three still
-//! leaves one. A sentinel allocates, opens and logs nothing once it is ready.
+//! leaves one. A sentinel allocates, opens and logs nothing once it is ready, unless the
+//! kernel keeps all its threads (`crew`).
 
 use std::fs::File;
 use std::io;
@@ -24,6 +25,10 @@ use crate::thaw::{self, Holder, Thawer, nanos};
 
 /// Any two of holder and sentinels may die at once.
 pub const SENTINELS: u8 = 2;
+
+/// Threads that a sentinel has from the beginning. A thaw takes a tenth of a millisecond, so
+/// that two do all that there can be in a few; more are started when the kernel keeps both.
+const THREADS: usize = 2;
 
 /// How often a sentinel looks.
 const TICK: Duration = Duration::from_millis(100);
@@ -85,7 +90,9 @@ impl Sentinel {
         let _signals = sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
         sys::lock_memory()?;
         let done = Arc::new(sys::eventfd()?);
-        let crew = Crew::start(self.page, &self.files, &done, self.rank)?;
+        let crew = Crew::start(self.page, &self.files, &done, self.rank, THREADS)?;
+        sys::hurry(0);
+        crew.hurry();
         self.page.sentinel_ready();
         let thawer = Thawer {
             page: self.page,

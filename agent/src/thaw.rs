@@ -50,9 +50,7 @@ impl Thawer<'_> {
         for level in 0..levels {
             let members =
                 || (0..self.page.count()).filter(|&at| self.depths.get(at) == Some(&level));
-            for index in members() {
-                self.order(index, holder, &is_dead);
-            }
+            members().for_each(|index| self.order(index, holder, &is_dead));
             let until = sys::boottime_ns() + nanos(LEVEL_PATIENCE);
             // Freezes that have not returned are not waited for: their thread or the
             // next round resolves them.
@@ -64,6 +62,9 @@ impl Thawer<'_> {
                     self.page.beat();
                 }
                 wait(self.done, Duration::from_millis(5));
+            }
+            if sys::boottime_ns() >= until {
+                self.crew.reinforce();
             }
         }
         !self.page.any(Fs::is_open)

@@ -4,7 +4,7 @@
 //! Pure but for looking up which filesystem a path is on. What else is frozen is decided
 //! in `plan`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::mountinfo::{Dev, Mount};
 use crate::mounts;
@@ -19,17 +19,22 @@ const NEEDED_BY_POST_SCRIPT: [&str; 4] =
 /// The first words of the reason that a receipt gives for what is flushed instead.
 pub const FLUSHED: &str = "flushed, not frozen";
 
-/// What the post-script needs of a filesystem, with the mount point that it is at.
+/// What the post-script needs: for each of it the filesystem that it is on, that one's mount
+/// point, and its path.
+pub type Needed = Vec<(Dev, PathBuf, &'static str)>;
+
+/// Looks up what the post-script needs.
 #[must_use]
-pub fn needed(dev: Dev, mounts: &[Mount]) -> Option<(String, &'static str)> {
-    NEEDED_BY_POST_SCRIPT.into_iter().find_map(|needed| {
-        let (found, point) = mounts::filesystem_of(Path::new(needed), mounts).ok()?;
-        (found == dev).then(|| (point.display().to_string(), needed))
-    })
+pub fn needed(mounts: &[Mount]) -> Needed {
+    let found = NEEDED_BY_POST_SCRIPT.into_iter().filter_map(|path| {
+        let (dev, point) = mounts::filesystem_of(Path::new(path), mounts).ok()?;
+        Some((dev, point, path))
+    });
+    found.collect()
 }
 
 /// Takes those out of the set that must not be frozen, adds the root, and tells why.
-pub fn take(chosen: &mut Chosen, mounts: &[Mount]) -> Vec<(Candidate, String)> {
+pub fn take(chosen: &mut Chosen, mounts: &[Mount], needed: &Needed) -> Vec<(Candidate, String)> {
     let root = mounts.iter().rfind(|mount| mount.point.as_os_str() == "/");
     let mut taken: Vec<(Candidate, String)> = root
         .filter(|root| targets::is_freezable(root))
@@ -40,12 +45,12 @@ pub fn take(chosen: &mut Chosen, mounts: &[Mount]) -> Vec<(Candidate, String)> {
         })
         .into_iter()
         .collect();
-    chosen.retain(|(candidate, _)| match needed(candidate.dev, mounts) {
-        Some((_, needed)) => {
-            taken.push((candidate.clone(), format!("carries {needed}")));
-            false
+    chosen.retain(|(candidate, _)| {
+        let carries = needed.iter().find(|(dev, ..)| *dev == candidate.dev);
+        if let Some((_, _, path)) = carries {
+            taken.push((candidate.clone(), format!("carries {path}")));
         }
-        None => true,
+        carries.is_none()
     });
     taken
 }

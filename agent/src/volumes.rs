@@ -51,7 +51,10 @@ fn walk(sysfs: &Path, dev: Dev, layers: usize, seen: &mut BTreeSet<Dev>, found: 
     if layers == 0 || !seen.insert(dev) {
         return;
     }
-    let folder = sysfs.join("dev/block").join(dev.to_string());
+    let numbers = sysfs.join("dev/block");
+    let number = numbers.join(dev.to_string());
+    // Its target ends in the device's name, and below that of its disk.
+    let folder = fs::read_link(&number).map_or(number, |target| numbers.join(target));
     if let Some(model) = read(&folder.join("device/model")) {
         if model == INSTANCE_STORE_MODEL {
             found.instance_store = true;
@@ -64,13 +67,13 @@ fn walk(sysfs: &Path, dev: Dev, layers: usize, seen: &mut BTreeSet<Dev>, found: 
         }
     }
     if folder.join("partition").exists() {
-        let whole = fs::canonicalize(&folder).ok().and_then(|at| at.parent().map(Path::to_owned));
-        if let Some(dev) = whole.and_then(|disk| device_number(&disk)) {
+        if let Some(dev) = folder.parent().and_then(device_number) {
             walk(sysfs, dev, layers - 1, seen, found);
         }
         return;
     }
-    if let Some(disk) = name(&folder).filter(|name| name.starts_with("xvd")) {
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    if let Some(disk) = name.filter(|name| name.starts_with("xvd")) {
         found.xen.insert(disk);
     }
     if let Some(file) = read(&folder.join("loop/backing_file")) {
@@ -97,12 +100,6 @@ fn btrfs_members(sysfs: &Path, source: &Path) -> Vec<Dev> {
 
 fn split(rdev: u64) -> Dev {
     Dev { major: libc::major(rdev), minor: libc::minor(rdev) }
-}
-
-/// The kernel's name of a device, which its folder has.
-fn name(folder: &Path) -> Option<String> {
-    let path = fs::canonicalize(folder).ok()?;
-    Some(path.file_name()?.to_str()?.to_owned())
 }
 
 fn device_number(folder: &Path) -> Option<Dev> {

@@ -153,7 +153,8 @@ fn defect_10_mount_options_stay_as_they_were() {
     let before = table();
     whole(&bed, 1, 2);
     assert_eq!(bed.agent(&["dry-run"]).code, 0);
-    assert!(before == table(), "the mount table has changed");
+    let after = table();
+    assert!(before == after, "the mount table has changed: {before} {after}");
 }
 
 /// The sample's timer takes every failed thaw for "thawed already" and ends.

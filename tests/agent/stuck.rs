@@ -87,7 +87,7 @@ fn scenario_10_a_thaw_that_another_process_has_claimed_is_not_done_again() {
     let words = File::options().read(true).write(true).create_new(true).open(bed.base.join("page"));
     let page = Page::create(&words.unwrap(), 1).unwrap();
     let files = Arc::new(vec![File::open(bed.path("ext4")).unwrap()]);
-    let crew = Crew::start(page, &files, &Arc::new(sys::eventfd().unwrap()), 1).unwrap();
+    let crew = Crew::start(page, &files, &Arc::new(sys::eventfd().unwrap()), 1, 1).unwrap();
     let thaw = || {
         assert!(crew.order(0, Order::Thaw));
         while crew.is_busy(0) {

@@ -67,8 +67,8 @@ impl Trace {
         Some(Self { strace, file })
     }
 
-    /// The calls of every process but the client, from the first freeze to the last thaw.
-    fn window(mut self) -> Vec<(i32, String)> {
+    /// The calls of every process from the first freeze to the last thaw, the client's apart.
+    fn window(mut self) -> Window {
         // It ends with the last process that it follows.
         let begun = Instant::now();
         while self.strace.try_wait().unwrap().is_none() {
@@ -87,9 +87,15 @@ impl Trace {
         let has = |what: &'static str| move |line: &(i32, &str)| line.1.contains(what);
         let first = lines.iter().position(has("FIFREEZE")).expect("a freeze");
         let last = lines.iter().rposition(has("FITHAW")).expect("a thaw");
-        let within = lines[first..=last].iter().filter(|(pid, _)| *pid != client);
-        within.map(|(pid, call)| (*pid, (*call).to_owned())).collect()
+        let within = lines[first..=last].iter().map(|(pid, call)| (*pid, (*call).to_owned()));
+        let (client, others) = within.partition(|(pid, _)| *pid == client);
+        Window { client, others }
     }
+}
+
+struct Window {
+    client: Vec<(i32, String)>,
+    others: Vec<(i32, String)>,
 }
 
 fn is_allowed(call: &str) -> bool {
@@ -123,7 +129,38 @@ fn between_freeze_and_thaw_nothing_is_opened_executed_allocated_or_logged() {
     assert_eq!(other.code, 205);
     let post = bed.agent(&["post-script", "--execution-id", &id(1)]);
     assert!(post.code == 0 && post.receipt.hold.as_ref().unwrap().unbroken, "{post:?}");
-    judge(&trace.window(), "held, then released");
+    let window = trace.window();
+    judge(&window.others, "held, then released");
+    // It has its answer to write, for which it may take memory; it is not what thaws.
+    let opens = |call: &str| ["open", "exec", "stat", "connect"].iter().any(|o| call.contains(o));
+    let wrong: Vec<_> = window.client.iter().filter(|(_, call)| opens(call)).collect();
+    assert!(!window.client.is_empty() && wrong.is_empty(), "the client: {wrong:#?}");
+}
+
+#[test]
+fn a_post_script_asks_for_the_thaw_before_it_looks_at_anything() {
+    let Some(bed) = Bed::with(&["ext4"]) else { return };
+    assert_eq!(bed.agent(&["pre-script", "--execution-id", &id(1)]).code, 0);
+    let agent = bed.command(&[]).get_program().to_owned();
+    let mut strace = Command::new("strace");
+    strace.arg("-o").arg(bed.base.join("trace")).arg(agent);
+    let Ok(output) = strace.args(["post-script", "--execution-id", &id(1)]).output() else {
+        return bed::skip("strace is not installed");
+    };
+    assert_eq!(answer(&output).code, 0);
+    let text = fs::read_to_string(bed.base.join("trace")).unwrap();
+    let place = |what: &str| text.lines().position(|line| line.contains(what));
+    let (asked, settings) = (place("connect(").unwrap(), place("agent.toml").unwrap());
+    assert!(asked < settings, "{text}");
+    let before: Vec<&str> =
+        text.lines().take(asked).filter(|l| l.contains("/stillpoint")).collect();
+    assert!(
+        before.iter().all(|l| l.contains("lstat")
+            || l.contains("statx")
+            || l.contains("newfstatat")
+            || l.contains("exec")),
+        "{before:#?}"
+    );
 }
 
 #[test]
@@ -134,7 +171,7 @@ fn a_sentinel_that_takes_over_opens_executes_allocates_and_logs_nothing_either()
     kill(bed.pids(&id(1), "holder")[0], libc::SIGKILL);
     bed.thawed_after("ext4", Duration::from_secs(1));
     bed.all_thawed(&["btrfs", "xfs"]);
-    judge(&trace.window(), "taken over");
+    judge(&trace.window().others, "taken over");
     assert_eq!(bed.agent(&["post-script", "--execution-id", &id(1)]).code, 203);
 }
 

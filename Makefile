@@ -21,12 +21,21 @@ check: lint
 fuzz:
 	python3 tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
-# Our agent beside its alternatives, on the same load in the same run, then snapshots of real servers
-# with it and without, restored and verified. QUICK=1 takes minutes, the whole of it more than an
-# hour; REPS=n and ROUNDS=n set the repetitions, ONLY=agent or ONLY=applications runs one of the two.
+# Our agent, as it is packaged, beside its alternatives, on the same load in the same run, then
+# snapshots of real servers with it and without, restored and verified. QUICK=1 takes minutes, the
+# whole of it more than an hour; REPS=n and ROUNDS=n set the repetitions, ONLY=agent or
+# ONLY=applications runs one of the two. CASES="1 GB dirty" is the agent's cases with that in their
+# names, added to what earlier runs of the same agent have found.
 bench: setup build
-	$(if $(filter applications,$(ONLY)),,cd tests && ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS)))
-	$(if $(filter agent,$(ONLY)),,cd tests && ../$(PY) -m applications $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)))
+	python3 tests/demo/preflight.py --install --bench
+	python3 infra/package.py --agent-only --arch $(if $(filter aarch64,$(shell uname -m)),arm64,x86_64)
+	$(if $(filter applications,$(ONLY)),,cd tests && ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS)) $(if $(CASES),--only "$(CASES)"))
+	$(if $(filter agent,$(ONLY))$(CASES),,cd tests && ../$(PY) -m applications $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)))
+
+# The agent alone, static, for x86-64 and arm64, into target/package.
+.PHONY: agent
+agent:
+	python3 infra/package.py --agent-only
 
 # What the machine lacks is installed with apt, the Python parts into .venv; both only once.
 setup: .venv/.ready

@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--reps N] [--minutes M]`: the run from start to table.
+"""`python -m bench [--quick] [--only TEXT] [--reps N] [--minutes M]`: the run from start to table.
 
 Enters a mount namespace of its own, builds the machines one after the other, lets the subjects of a
 case take turns, and prints and writes what was found. What is left behind, it is told to clear by
@@ -117,6 +117,9 @@ class Bench:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few cases, under three minutes")
+    parser.add_argument("--only", action="append", metavar="TEXT",
+                        help="the cases with TEXT in their names, added to those of earlier runs "
+                             "of the same agent; again for more")
     parser.add_argument("--reps", type=int, help="rounds of each case")
     parser.add_argument("--minutes", type=float, default=MINUTES_MAX,
                         help="no trial begins after this")
@@ -152,12 +155,24 @@ def measure(options: argparse.Namespace) -> int:
             reps = options.reps or (REPS_QUICK if options.quick else REPS_FULL)
             bench = Bench(tools, scratch, groups, reps, started + options.minutes * 60)
             chosen = cases.quick() if options.quick else cases.full()
+            with_databases = [] if options.quick else list(databases.CASES)
+            if options.only:
+                def wanted(name: str) -> bool:
+                    return any(text in name for text in options.only)
+
+                chosen = [case for case in chosen if wanted(case.name)]
+                with_databases = [name for name in with_databases if wanted(name)]
+                if not chosen and not with_databases:
+                    raise RuntimeError(f"no case has {' or '.join(options.only)} in its name")
             bench.run(chosen)
-            if not options.quick:
-                databases.run(bench)
-        found = bench.results
+            databases.run(bench, with_databases)
+        found, sha256 = bench.results, tools.agent_sha256()
+        if options.only:
+            found.recall(out / "rounds.json", sha256,
+                         [case.name for case in chosen] + with_databases)
+        found.remember(out / "rounds.json", sha256)
         found.write(out / "agent.json")
-        facts = {"agent": f"debug build, sha256 {tools.agent_sha256()}", "rounds": str(reps),
+        facts = {"agent": f"as packaged, sha256 {sha256}", "rounds": str(reps),
                  "kernel": os.uname().release, "processors": str(os.cpu_count()),
                  "minutes": f"{(time.monotonic() - started) / 60:.0f}"}
         print(table.text(found))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -43,9 +44,9 @@ def gather(target: Path, folder: Path) -> Equipment:
     missing = [name for name in NEEDED if shutil.which(name, path=path) is None]
     if missing:
         raise RuntimeError(f"these programs are missing: {', '.join(missing)}")
-    agent = target / "debug/stillpoint-agent"
+    agent = target / f"package/stillpoint-agent-{_architecture()}"
     if not agent.exists():
-        raise RuntimeError("no debug/stillpoint-agent in the target folder: run 'make build'")
+        raise RuntimeError(f"no {agent}: run 'make agent'")
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / "probe"
     source = Path(__file__).with_name("probe.c")
@@ -57,6 +58,11 @@ def gather(target: Path, folder: Path) -> Equipment:
         folder / "stillpoint-agent", probe, unpacked / "usr/sbin/qemu-ga",
         unpacked if _runs(unpacked / "usr/sbin/mariadbd", "--version") else None,
         servers[-1].parent if servers and shutil.which("pgbench") else None)
+
+
+def _architecture() -> str:
+    """As the package names it."""
+    return "arm64" if platform.machine() == "aarch64" else platform.machine()
 
 
 def _unpack(folder: Path) -> Path:

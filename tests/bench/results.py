@@ -80,6 +80,22 @@ class Results:
         rows: list[dict[str, Any]] = [asdict(one) for one in self.figures()]
         path.write_text(json.dumps(rows, indent=1) + "\n")
 
+    def remember(self, path: Path, agent: str) -> None:
+        """Every trial, for a later run of other cases to add to."""
+        kept = {"agent": agent, "rounds": self.rounds, "failures": self.failures}
+        path.write_text(json.dumps(kept) + "\n")
+
+    def recall(self, path: Path, agent: str, measured: list[str]) -> None:
+        """Add the trials of earlier runs, of the very same agent and of other cases than were
+        measured now: figures of two agents must not stand in one table."""
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        if kept.get("agent") != agent:
+            return
+        others = {case: rounds for case, rounds in kept["rounds"].items() if case not in measured}
+        self.rounds = others | self.rounds
+        self.failures += [one for one in kept["failures"]
+                          if not any(one.startswith(f"{case}:") for case in measured)]
+
 
 def _figure(case: str, subject: str, metric: str, unit: str, values: list[float]) -> Figure | None:
     if not values:

@@ -88,6 +88,9 @@ def judge(results: Results) -> list[Target]:
     for case in (POSTGRES_CASE, MARIADB_CASE):
         found.append(Target(f"{case}: added transaction stall, ms",
                             results.figure(case, STILLPOINT, TXN), 15))
+    found.append(Target(f"{MARIADB_CASE}: commits between lock and freeze",
+                        results.figure(MARIADB_CASE, STILLPOINT,
+                                       "commits between lock and freeze"), 0, worst=True))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,36 @@ def test_the_sample_runs_as_published_with_only_its_parameter_filled_in(fixture:
 def test_pgbench_counts_from_the_begin_and_not_from_when_it_was_due() -> None:
     (begin, end), = databases.parse_pgbench("3 17 9000 0 1700000000 500 2000\n")
     assert end - begin == 7000 * 1000
+
+
+def test_a_run_of_some_cases_adds_to_those_of_the_same_agent(tmp_path: Path) -> None:
+    kept = tmp_path / "rounds.json"
+    first = results.Results()
+    for case in ("a", "b"):
+        first.add(case, 0, subjects.STILLPOINT, {"added stall": 1.0})
+    first.failures = ["a: fsfreeze: it failed", "b: fsfreeze: it failed"]
+    first.remember(kept, "agent 1")
+    again = results.Results()
+    again.add("b", 0, subjects.STILLPOINT, {"added stall": 2.0})
+    again.recall(kept, "agent 1", ["b"])
+    assert {case: one[0][subjects.STILLPOINT]["added stall"]
+            for case, one in again.rounds.items()} == {"a": 1.0, "b": 2.0}
+    assert again.failures == ["a: fsfreeze: it failed"]
+    other = results.Results()
+    other.recall(kept, "agent 2", [])
+    assert not other.rounds, "figures of two agents must not stand in one table"
+
+
+def test_the_moment_of_the_first_freeze_is_read_from_the_agents_page(tmp_path: Path) -> None:
+    words = [0] * 512
+    words[2] = 2  # filesystems
+    words[16:24] = [4, 700, 800, 900, 4, 600, 850, 900]
+    state = tmp_path / "run/stillpoint"
+    state.mkdir(parents=True)
+    (state / "run-x.page").write_bytes(struct.pack("<512Q", *words))
+
+    class Machine:
+        def outside(self, inside: str) -> Path:
+            return tmp_path / inside.lstrip("/")
+
+    assert databases.first_freeze(Machine()) == 600  # type: ignore[arg-type]

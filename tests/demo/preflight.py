@@ -41,6 +41,13 @@ PACKAGES = {
     "squashfs-tools": "mksquashfs",
     "dosfstools": "mkfs.vfat",
 }
+# What `make bench` needs besides: the sample uses sudo, and qemu-ga runs unpacked.
+BENCH_PACKAGES = {
+    "sudo": "sudo",
+    "libglib2.0-0": "/usr/lib/*/libglib-2.0.so.0",
+    "libnuma1": "/usr/lib/*/libnuma.so.1",
+    "liburing2": "/usr/lib/*/liburing.so.2",
+}
 _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/stillpoint-demo.conf")
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 # The AWS SDK's own minimum. Debian carries a compiler this new as the -web packages.
@@ -49,7 +56,7 @@ _RUST_PACKAGES = ["cargo-web", "rustc-web"]
 _FILESYSTEMS = ("btrfs", "ext4", "xfs", "overlay")
 
 
-def missing_packages() -> list[str]:
+def missing_packages(wanted: dict[str, str] = PACKAGES) -> list[str]:
     """The packages whose program is not there."""
     path = f"{os.environ.get('PATH', '')}:{_SBIN}"
 
@@ -58,7 +65,7 @@ def missing_packages() -> list[str]:
             return any(Path("/").glob(sign.lstrip("/")))
         return shutil.which(sign, path=path) is not None
 
-    missing = [package for package, sign in PACKAGES.items() if not there(sign)]
+    missing = [package for package, sign in wanted.items() if not there(sign)]
     # Asked of this Python, because one that is not Debian's brings its own.
     if importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
@@ -127,18 +134,20 @@ def install(packages: list[str]) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="checks what the demo needs")
     parser.add_argument("--install", action="store_true", help="install missing packages with apt")
+    parser.add_argument("--bench", action="store_true", help="for the benchmark as well")
     options = parser.parse_args()
+    wanted = PACKAGES | (BENCH_PACKAGES if options.bench else {})
     found = complaints()
     for complaint in found:
         print(f"preflight: {complaint}", file=sys.stderr)
     if found:
         return 1
-    missing = missing_packages()
+    missing = missing_packages(wanted)
     if missing and options.install and install(missing) != 0:
         return 1
     if not rust_is_new_enough(rust_found()) and options.install:
         install(_RUST_PACKAGES)
-    still = missing_packages()
+    still = missing_packages(wanted)
     if still:
         print(f"preflight: missing packages: {' '.join(still)} "
               "(python3 tests/demo/preflight.py --install)", file=sys.stderr)

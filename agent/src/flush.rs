@@ -26,7 +26,7 @@ pub const STALL_MAX: Duration = Duration::from_millis(100);
 const PASSES_TO_SHRINK: usize = 4;
 
 /// Below this in the files of one filesystem they are left to `syncfs`, and below this on
-/// the whole machine they are not looked for: a sixteenth of a second at gp3's baseline.
+/// the whole machine none is looked for: a sixteenth of a second at gp3's baseline.
 const WORTH_BYTES: u64 = 8 << 20;
 
 /// A pass over open files that is this short has found next to nothing to write.
@@ -164,7 +164,7 @@ impl Flush<'_> {
 
     /// One pass over the files that a look has found.
     fn write(&self, look: impl Fn() -> Vec<Vec<File>>) -> Result<Duration, Trouble> {
-        let mut files: Vec<Vec<File>> = look().into_iter().map(worth_writing).collect();
+        let mut files = worth_writing(look());
         self.pass(|index| {
             let files = files.get_mut(index).map(std::mem::take).unwrap_or_default();
             !files.is_empty() && self.crew.write(index, files, self.until_ns)
@@ -192,9 +192,18 @@ impl Flush<'_> {
     }
 }
 
-/// The files of one filesystem, or none where there is little to write. A kernel that cannot
+/// The files of those filesystems where there is more to write than `syncfs` may do at once;
+/// of all where all together, which may share one device, have more. A kernel that cannot
 /// tell how much that is may have much.
-fn worth_writing(files: Vec<File>) -> Vec<File> {
-    let dirty: Option<u64> = files.iter().map(|file| pagecache::dirty_bytes(file, 0, 0)).sum();
-    if dirty.is_some_and(|bytes| bytes < WORTH_BYTES) { Vec::new() } else { files }
+fn worth_writing(found: Vec<Vec<File>>) -> Vec<Vec<File>> {
+    let dirty = |files: &Vec<File>| -> Option<u64> {
+        files.iter().map(|file| pagecache::dirty_bytes(file, 0, 0)).sum()
+    };
+    let each: Vec<Option<u64>> = found.iter().map(dirty).collect();
+    let little = |dirty: &Option<u64>, worth| dirty.is_some_and(|bytes| bytes < worth);
+    if !little(&each.iter().copied().sum(), WORTH_WALKING_BYTES) {
+        return found;
+    }
+    let pairs = found.into_iter().zip(each);
+    pairs.map(|(files, d)| if little(&d, WORTH_BYTES) { Vec::new() } else { files }).collect()
 }

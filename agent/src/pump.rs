@@ -30,6 +30,8 @@ pub struct Pump {
     client: Option<UnixStream>,
     listener: UnixListener,
     sentinels: Vec<OwnedFd>,
+    /// Sentinels that have died: they would make every wait end at once.
+    gone: [bool; 2],
     callers: [Option<UnixStream>; CALLERS_MAX],
     /// Callers who are owed an answer when the hold is over.
     waiting: [bool; CALLERS_MAX],
@@ -48,8 +50,19 @@ impl Pump {
         sentinels: Vec<OwnedFd>,
     ) -> Self {
         let (execution_id, client) = (execution_id.to_owned(), Some(client));
-        let (callers, waiting) = (Default::default(), [false; CALLERS_MAX]);
-        Self { page, execution_id, done, signals, client, listener, sentinels, callers, waiting }
+        let (callers, waiting, gone) = (Default::default(), [false; CALLERS_MAX], [false; 2]);
+        Self {
+            page,
+            execution_id,
+            done,
+            signals,
+            client,
+            listener,
+            sentinels,
+            gone,
+            callers,
+            waiting,
+        }
     }
 
     /// Waits for something to happen, no longer than `time`, and lets it happen.
@@ -62,8 +75,10 @@ impl Pump {
         signals.fd = self.signals.as_raw_fd();
         client.fd = self.client.as_ref().map_or(none, AsRawFd::as_raw_fd);
         listener.fd = self.listener.as_raw_fd();
-        for (slot, sentinel) in [first, second].into_iter().zip(&self.sentinels) {
-            slot.fd = sentinel.as_raw_fd();
+        for ((slot, sentinel), gone) in
+            [first, second].into_iter().zip(&self.sentinels).zip(self.gone)
+        {
+            slot.fd = if gone { none } else { sentinel.as_raw_fd() };
         }
         for (slot, caller) in callers.iter_mut().zip(&self.callers) {
             slot.fd = caller.as_ref().map_or(none, AsRawFd::as_raw_fd);
@@ -85,7 +100,10 @@ impl Pump {
             self.hear_client();
         }
         // The last sentinel takes our only safety with it; one is enough to go on.
-        let gone = self.sentinels.iter().zip(&fds[4..6]).filter(|(_, fd)| fd.revents != 0).count();
+        for (gone, fd) in self.gone.iter_mut().zip(&fds[4..6]) {
+            *gone |= fd.revents != 0;
+        }
+        let gone = self.gone.iter().filter(|gone| **gone).count();
         if !self.sentinels.is_empty() && gone == self.sentinels.len() {
             self.page.apply(Event::Stop(Cause::SentinelsGone, 0));
         }

@@ -12,9 +12,10 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::page::{Fs, Page};
-use crate::{failpoint, pagecache, sys};
+use crate::{failpoint, pagecache, sys, thaw};
 
 /// The threads do little more than one system call; with all memory locked, the
 /// standard two megabytes each would be real memory.
@@ -45,6 +46,7 @@ struct Slot {
     files: Mutex<Vec<File>>,
     until_ns: AtomicU64,
     busy: AtomicBool,
+    ordered_ns: AtomicU64,
     took_ns: AtomicU64,
     errno: AtomicI32,
 }
@@ -111,12 +113,16 @@ impl Crew {
         Ok(())
     }
 
-    /// Starts a thread for each order that none has taken: all there are wait for the
-    /// kernel. Takes memory, which only a sentinel ever has to, as the last resort.
-    pub fn reinforce(&self) {
-        let waiting = self.shared.orders().iter().filter(|order| **order != Order::Rest).count();
+    /// Starts a thread for each order that none has taken for so long: all there are wait for
+    /// the kernel. Takes memory, which only a sentinel ever has to, as the last resort.
+    pub fn reinforce(&self, patience: Duration) {
+        let (shared, now) = (&*self.shared, sys::boottime_ns());
+        let late = |slot: &Slot| now >= slot.ordered_ns.load(SeqCst) + thaw::nanos(patience);
+        let orders = shared.orders().iter().zip(&shared.slots).fold(0, |count, (order, slot)| {
+            count + usize::from(*order != Order::Rest && late(slot))
+        });
         // Without memory for it, what waits is done when a thread comes back.
-        let _ = self.grow(waiting);
+        let _ = self.grow(orders);
     }
 
     /// Puts every thread before the machine's ordinary work.
@@ -132,6 +138,7 @@ impl Crew {
             return false;
         }
         slot.errno.store(0, SeqCst);
+        slot.ordered_ns.store(sys::boottime_ns(), SeqCst);
         if let Some(place) = self.shared.orders().get_mut(index) {
             *place = order;
         }

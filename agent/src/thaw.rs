@@ -63,9 +63,7 @@ impl Thawer<'_> {
                 }
                 wait(self.done, Duration::from_millis(5));
             }
-            if sys::boottime_ns() >= until {
-                self.crew.reinforce();
-            }
+            self.crew.reinforce(LEVEL_PATIENCE);
         }
         !self.page.any(Fs::is_open)
     }

@@ -79,46 +79,6 @@ fn scenario_3_a_holder_killed_in_the_sync_stage_leaves_nothing_frozen() {
     a_freeze_stuck_in_its_sync_stage(true);
 }
 
-/// A sentinel begins with two threads. Here the kernel keeps both, on stacks whose outer
-/// filesystem somebody else has frozen, and a third filesystem can be thawed.
-#[test]
-fn scenario_3_a_sentinel_whose_threads_are_all_kept_by_the_kernel_starts_more() {
-    let Some(bed) = Bed::new() else { return };
-    let names = ["one", "two", "three"];
-    for name in names {
-        bed.add_sized("ext4", name, 300);
-        bed.add_on(&bed.path(name).join("in.img"), "ext4", &format!("in-{name}"));
-    }
-    let (id, begun) = (id(1), Instant::now());
-    let mut call = bed.command(&["pre-script", "--execution-id", &id, "--timeout", "8s"]);
-    let call = call.env("STILLPOINT_FAIL_POINT", "holder.prepared=1000").spawn().unwrap();
-    let page = page(&id);
-    let outer = names.map(|name| File::open(bed.path(name)).unwrap());
-    for (name, outer) in names.iter().zip(&outer) {
-        fs::write(bed.path(&format!("in-{name}")).join("dirty"), vec![1; 4 << 20]).unwrap();
-        assert!(ioctl(outer, FIFREEZE));
-    }
-    let freezing = || (0..page.count()).filter(|at| page.fs(*at) == Fs::Freezing).count();
-    while freezing() < names.len() {
-        assert!(begun.elapsed() < Duration::from_secs(7), "the inner ones are not being frozen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let sentinel = bed.pids(&id, "sentinel")[0];
-    kill(bed.pids(&id, "holder")[0], libc::SIGKILL);
-    let pre = answer(&call.wait_with_output().unwrap());
-    assert_eq!((pre.code, pre.receipt.state), (201, HoldState::Failed), "{pre:?}");
-    std::thread::sleep(Duration::from_millis(600));
-    let threads = fs::read_dir(format!("/proc/{sentinel}/task")).unwrap().count();
-    assert_eq!(threads, 1 + names.len(), "its own and one a filesystem that is stuck");
-    // The last in the order of filesystems, which two threads would never have come to.
-    assert!(ioctl(&outer[2], FITHAW));
-    bed.thawed_after("in-three", Duration::from_millis(500));
-    assert!(ioctl(&outer[0], FITHAW) && ioctl(&outer[1], FITHAW));
-    bed.all_thawed(&["in-one", "in-two"]);
-    let post = bed.agent(&["post-script", "--execution-id", &id, "--timeout", "8s"]);
-    assert_eq!((post.code, post.receipt.state), (205, HoldState::NothingHeld), "{post:?}");
-}
-
 #[test]
 fn scenario_20_sixty_four_filesystems_and_the_last_one_fails() {
     let Some(bed) = Bed::new() else { return };

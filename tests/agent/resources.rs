@@ -10,8 +10,10 @@ use stillpoint_wire::receipt::HoldState;
 
 use super::bed::{self, Bed, answer, id};
 
-/// What holder and each sentinel may take while holding.
-const RESIDENT_KIB_MAX: u64 = 10 * 1_024;
+/// What holder and each sentinel may take while holding is ten megabytes. Five of them are the
+/// binary's, which is locked as a whole (`infra/package.py` builds it in one and a half; the
+/// one that is tested here is larger for its debug assertions), and five its own.
+const OWN_KIB_MAX: u64 = 5 * 1_024;
 
 /// A cgroup of a test that limits memory, on either version.
 struct Memory(PathBuf);
@@ -181,7 +183,7 @@ fn holder_and_sentinels_take_little_memory_while_holding() {
         };
         let (resident, own) = (value("VmRSS:"), value("RssAnon:"));
         eprintln!("{role}: {resident} KiB resident, {own} of them its own, 16 filesystems");
-        assert!(resident < RESIDENT_KIB_MAX, "{role}: {resident} KiB");
+        assert!(own < OWN_KIB_MAX, "{role}: {own} KiB");
     }
     assert_eq!(bed.agent(&["post-script", "--execution-id", &id]).code, 0);
 }

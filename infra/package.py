@@ -32,6 +32,8 @@ GLIBC_MINOR_MAX = 34
 # The platforms that Distributor knows and the agent runs on.
 PLATFORMS = ["almalinux", "amazon", "centos", "debian", "oracle", "redhat", "rocky", "suse", "ubuntu"]
 PT_INTERP = 3
+# The agent is locked in memory, in three processes, while it holds.
+AGENT_BYTES_MAX = 5_000_000
 
 
 class Missing(Exception):
@@ -132,6 +134,8 @@ def agent(architecture: str, profile: str) -> Path:
     data = built.read_bytes() if architecture != native() else stripped(built, profile)
     if is_dynamic(data):
         raise Missing(f"a static agent: {triple} gave one that needs a loader")
+    if profile == "release" and len(data) > AGENT_BYTES_MAX:
+        raise Missing(f"an agent of at most {AGENT_BYTES_MAX:,} bytes: it has {len(data):,}")
     path.write_bytes(data)
     path.chmod(0o755)
     return path

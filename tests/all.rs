@@ -2,6 +2,7 @@
 mod agent;
 mod drive;
 mod policy;
+mod retention;
 mod run;
 mod tidy;
 mod wire;

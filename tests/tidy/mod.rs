@@ -36,6 +36,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 fn the_arrows_between_rooms_are_those_of_the_architecture() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("stillpoint-policy", &[][..]),
+        ("stillpoint-retention", &[]),
         ("stillpoint-run", &[]),
         ("stillpoint-telemetry", &[]),
         ("stillpoint-wire", &["stillpoint-run"]),
@@ -100,7 +101,8 @@ fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
             let sdk = needs.iter().find(|one| one.starts_with("aws-"));
             assert_eq!(sdk, None, "{room} names the SDK");
         }
-        let pure = ["stillpoint-run", "stillpoint-policy", "stillpoint-wire"];
+        let pure =
+            ["stillpoint-run", "stillpoint-policy", "stillpoint-retention", "stillpoint-wire"];
         if pure.contains(&room.as_str()) {
             let world = needs.iter().find(|one| matches!(one.as_str(), "tokio" | "libc"));
             assert_eq!(world, None, "{room} names a world");
@@ -110,7 +112,8 @@ fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
         }
     }
     for file in sources(&root().join("shared")) {
-        let pure = ["shared/run/", "shared/policy/", "shared/wire/", "shared/drive/"];
+        let pure =
+            ["shared/run/", "shared/policy/", "shared/retention/", "shared/wire/", "shared/drive/"];
         if !pure.iter().any(|room| file.to_string_lossy().contains(room)) {
             continue;
         }
@@ -199,4 +202,19 @@ fn every_row_of_the_semantics_is_a_test_and_every_test_a_row() {
     for (test, scenario) in rows {
         assert!(scenarios.contains(&format!("def {scenario}(")), "{test}: no scenario {scenario}");
     }
+}
+
+#[test]
+fn every_row_of_retention_is_a_test_and_every_test_a_row() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let page = read("docs/RETENTION.md");
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let rows: BTreeSet<String> =
+        rows.filter_map(|line| line.rsplit('`').nth(1).map(str::to_owned)).collect();
+    let text = read("tests/retention/semantics.rs");
+    let names = text.split("#[test]\nfn ").skip(1);
+    let tests: BTreeSet<String> =
+        names.filter_map(|rest| rest.split('(').next().map(str::to_owned)).collect();
+    assert!(tests.len() > 30, "{tests:?}");
+    assert_eq!(rows, tests);
 }

@@ -12,13 +12,16 @@ use crate::set::{Set, assemble};
 /// A deletion that was begun goes on for so long; what is there after it came back.
 const DELETION_MS: u64 = 60 * 60 * 1_000;
 
+/// Policy, schedule, instance, and whether it is about copies.
+type QueueKey<'a> = (&'a str, &'a str, &'a str, Kind);
+
 /// Decides about every set of an inventory.
 #[must_use]
 pub fn plan(inventory: &Inventory, policies: &[Policy], settings: &Settings, now_ms: u64) -> Plan {
     let (sets, foreign) = assemble(inventory);
     let mut fates: Vec<Option<Fate>> = vec![None; sets.len()];
     let mut unmanaged: Vec<Option<Reason>> = vec![None; sets.len()];
-    let mut queues: BTreeMap<(&str, &str, &str, Kind), (Queue<'_>, Vec<usize>)> = BTreeMap::new();
+    let mut queues: BTreeMap<QueueKey<'_>, (Queue<'_>, Vec<usize>)> = BTreeMap::new();
     for (index, set) in sets.iter().enumerate() {
         match managed(set, inventory, policies, now_ms) {
             Err(reason) => unmanaged[index] = Some(reason),

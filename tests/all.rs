@@ -2,6 +2,7 @@
 mod agent;
 mod drive;
 mod policy;
+mod restore;
 mod retention;
 mod run;
 mod tidy;

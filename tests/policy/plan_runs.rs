@@ -138,29 +138,29 @@ fn crowded(added: usize, on_volume: usize, excluded: bool) -> Plan {
 
 #[test]
 fn tags_stay_within_what_a_snapshot_carries() {
-    let full = crowded(39, 0, false);
-    assert_eq!((full.runs[0].tags.len(), full.runs[0].copy_tags), (39, false));
-    let over = crowded(41, 0, false);
-    assert_eq!(over.runs[0].tags.len(), 39);
+    let full = crowded(32, 0, false);
+    assert_eq!((full.runs[0].tags.len(), full.runs[0].copy_tags), (32, false));
+    let over = crowded(34, 0, false);
+    assert_eq!(over.runs[0].tags.len(), 32);
     assert_eq!(
         over.warnings[0],
-        "i-1: a snapshot has room for 39 tags of the policy; left out: k39, k40"
+        "i-1: a snapshot has room for 32 tags of the policy; left out: k32, k33"
     );
 }
 
 #[test]
 fn volume_tags_are_copied_where_they_fit() {
-    let fits = crowded(19, 20, false);
+    let fits = crowded(12, 20, false);
     assert!(fits.runs[0].copy_tags);
     assert_eq!(fits.warnings, [""; 0]);
-    let over = crowded(19, 21, false);
+    let over = crowded(12, 21, false);
     assert!(!over.runs[0].copy_tags);
     assert_eq!(
         over.warnings,
-        ["i-1: CopyTags is left out: 21 tags of a volume and 19 of the policy are more than the \
-          39 a snapshot has room for"]
+        ["i-1: CopyTags is left out: 21 tags of a volume and 12 of the policy are more than the \
+          32 a snapshot has room for"]
     );
-    assert!(crowded(19, 40, true).runs[0].copy_tags, "a volume outside the set counts not");
+    assert!(crowded(12, 40, true).runs[0].copy_tags, "a volume outside the set counts not");
     let weekly = Firing { schedule: Some("weekly".into()), ..scheduled() };
     let inventory = Inventory { instances: vec![instance("i-1")] };
     let plan = plan(&policy(&base()), &weekly, &inventory).expect("a plan");

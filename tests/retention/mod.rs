@@ -8,8 +8,8 @@ mod semantics;
 use std::collections::{BTreeMap, BTreeSet};
 
 use stillpoint_retention::{
-    Action, Age, Decision, Inventory, Keep, Kind, Owned, Plan, Policy, Reason, Schedule, Settings,
-    Snapshot, State, Tier, Unit, plan,
+    Action, Decision, Inventory, Keep, Kind, Owned, Plan, Policy, Reason, Schedule, Settings,
+    Snapshot, State, Tier, plan,
 };
 
 pub(crate) const HOUR: u64 = 60 * 60 * 1_000;
@@ -19,6 +19,8 @@ pub(crate) const NOW: u64 = 1_767_225_600_000;
 pub(crate) const POLICY: &str = "nightly";
 pub(crate) const SCHEDULE: &str = "Every hour";
 pub(crate) const INSTANCE: &str = "i-1";
+/// The age at which sets expire, in schedules that keep them by age.
+pub(crate) const EXPIRES_AFTER: u64 = 2 * DAY;
 pub(crate) const SETTINGS: Settings = Settings { grace_ms: DAY };
 
 /// An account with one instance, one policy and the sets that a test puts there.
@@ -34,7 +36,7 @@ impl Account {
         let schedule = Schedule {
             name: SCHEDULE.to_owned(),
             keep,
-            copies: None,
+            copies: false,
             interval_ms: Some(HOUR),
             require_application: false,
             minimum_good_sets: 1,
@@ -80,7 +82,7 @@ impl Account {
                     set_size: Some(volumes.len()),
                     application: true,
                     drill_passed: None,
-                    expires_ms: None,
+                    expires_ms: Some(started_ms + EXPIRES_AFTER),
                     delete_after_ms: None,
                     deleting_ms: None,
                 },
@@ -151,10 +153,6 @@ impl Account {
             }
         }
     }
-}
-
-pub(crate) fn days(interval: u32) -> Age {
-    Age { interval, unit: Unit::Days }
 }
 
 pub(crate) fn ids(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use stillpoint_retention::{Decision, Keep, Schedule};
 
-use super::{Account, DAY, HOUR, NOW, SETTINGS, days};
+use super::{Account, DAY, HOUR, NOW, SETTINGS};
 
 const HOURS: u64 = 30 * 24;
 
@@ -54,7 +54,7 @@ fn a_month_of_two_schedules_keeps_exactly_what_the_policy_says() {
 
 #[test]
 fn a_month_by_age_with_an_outage_keeps_what_was_there_when_it_began() {
-    let mut account = Account::new(Keep::Age(days(2)));
+    let mut account = Account::new(Keep::Age);
     for hour in 0..HOURS {
         account.now_ms = NOW + hour * HOUR;
         // From the 10th to the 20th day no set is made.
@@ -62,8 +62,6 @@ fn a_month_by_age_with_an_outage_keeps_what_was_there_when_it_began() {
         if !outage {
             let set = format!("set-{hour:04}");
             account.add(&set, account.now_ms, &["vol-a"]);
-            let expires_ms = days(2).after_ms(account.now_ms);
-            account.change(&set, |one| one.owned.expires_ms = Some(expires_ms));
         }
         let plan = account.plan();
         account.perform(&plan);

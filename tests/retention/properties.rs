@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 
 use stillpoint_retention::{
-    Action, Age, Decision, Inventory, Keep, Kind, Owned, Policy, Schedule, Snapshot, State, Tier,
-    Unit, plan,
+    Action, Decision, Inventory, Keep, Kind, Owned, Policy, Schedule, Snapshot, State, Tier, plan,
 };
 
 use super::{HOUR, NOW, SETTINGS};
@@ -47,9 +46,9 @@ fn policies(random: &mut Random) -> Vec<Policy> {
         keep: if by_count {
             Keep::Count(u32::try_from(1 + random.below(4)).unwrap())
         } else {
-            Keep::Age(Age { interval: 1, unit: random.pick(&[Unit::Days, Unit::Weeks]) })
+            Keep::Age
         },
-        copies: (!random.rarely(4)).then_some(Age { interval: 1, unit: Unit::Days }),
+        copies: !random.rarely(4),
         interval_ms: (!random.rarely(8)).then(|| random.pick(&[HOUR, 6 * HOUR, 24 * HOUR])),
         require_application: random.rarely(2),
         minimum_good_sets: usize::try_from(random.below(3)).unwrap(),
@@ -87,7 +86,7 @@ fn inventory(random: &mut Random) -> Inventory {
             set_size: (!random.rarely(8)).then(|| usize::try_from(volumes).unwrap()),
             application: !random.rarely(3),
             drill_passed: random.rarely(6).then(|| random.rarely(2)),
-            expires_ms: random.rarely(2).then(|| NOW + random.below(20 * HOUR) - 15 * HOUR),
+            expires_ms: (!random.rarely(8)).then(|| NOW + random.below(20 * HOUR) - 15 * HOUR),
             delete_after_ms: (!random.rarely(4)).then(|| NOW + random.below(20 * HOUR) - 15 * HOUR),
             deleting_ms: random.rarely(10).then(|| NOW - random.below(2 * HOUR)),
         };
@@ -179,9 +178,9 @@ fn check(seed: u64) -> [bool; 6] {
         let empty = all.iter().all(|one| one.state == State::Error);
         if !empty {
             assert!(all.iter().all(|one| one.lock.is_none() && one.image_id.is_none()));
-            let marked = |one: &&Snapshot| one.owned.delete_after_ms.is_some_and(|at| at <= NOW);
+            let marked = |one: &Snapshot| one.owned.delete_after_ms.is_some_and(|at| at <= NOW);
             assert!(
-                all.iter().all(|one| marked(&one) || one.owned.deleting_ms.is_some()),
+                all.iter().all(|one| marked(one) || one.owned.deleting_ms.is_some()),
                 "nothing goes that was not marked in time"
             );
         }
@@ -193,7 +192,7 @@ fn check(seed: u64) -> [bool; 6] {
     for schedule in &policies[0].schedules {
         for instance in ["i-1", "i-2"] {
             for kind in [Kind::Original, Kind::Copy] {
-                if kind == Kind::Copy && schedule.copies.is_none() {
+                if kind == Kind::Copy && !schedule.copies {
                     continue; // no queue of this schedule: another one may keep the set
                 }
                 let good = good_sets(&before, schedule, instance, kind);
@@ -254,7 +253,7 @@ fn a_plan_that_was_carried_out_has_nothing_more_to_do() {
             account.perform(&plan);
         }
         let again = account.plan();
-        let idle = |one: &&Decision| matches!(one.action, Action::Keep | Action::Wait { .. });
-        assert!(again.decisions.iter().all(|one| idle(&one)), "seed {seed}: {again:#?}");
+        let idle = |one: &Decision| matches!(one.action, Action::Keep | Action::Wait { .. });
+        assert!(again.decisions.iter().all(|one| idle(one)), "seed {seed}: {again:#?}");
     }
 }

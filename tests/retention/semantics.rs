@@ -1,8 +1,8 @@
 //! Each row of docs/RETENTION.md, by name.
 
-use stillpoint_retention::{Action, Age, Flaw, Keep, Kind, Reason, State, Tier, Unit};
+use stillpoint_retention::{Action, Flaw, Keep, Kind, Reason, State, Tier};
 
-use super::{Account, DAY, HOUR, INSTANCE, NOW, POLICY, SCHEDULE, days, ids};
+use super::{Account, DAY, HOUR, INSTANCE, NOW, POLICY, SCHEDULE, ids};
 
 // --- count and age, as DLM counts ----------------------------------------------------------------
 
@@ -41,7 +41,7 @@ fn a_set_is_kept_or_deleted_whole() {
 
 #[test]
 fn age_deletes_at_the_expiry_that_was_fixed_at_creation() {
-    let mut account = Account::hourly(Keep::Age(days(7)), 3);
+    let mut account = Account::hourly(Keep::Age, 3);
     account.change("set-2", |one| one.owned.expires_ms = Some(NOW - 1));
     account.change("set-3", |one| one.owned.expires_ms = Some(NOW + 1));
     assert_eq!(account.going(), ids([2]));
@@ -50,31 +50,18 @@ fn age_deletes_at_the_expiry_that_was_fixed_at_creation() {
 
 #[test]
 fn a_changed_age_is_for_new_sets_only() {
-    let mut account = Account::hourly(Keep::Age(days(7)), 3);
-    account.change("set-3", |one| one.owned.expires_ms = Some(NOW + DAY));
-    account.schedule().keep = Keep::Age(days(0));
-    assert_eq!(account.reason("set-3"), Reason::NotExpired { expires_ms: NOW + DAY });
+    // The rule's age is not even an input: what counts is on the set.
+    let mut account = Account::hourly(Keep::Age, 2);
+    account.change("set-2", |one| one.owned.expires_ms = Some(NOW + DAY));
+    assert_eq!(account.reason("set-2"), Reason::NotExpired { expires_ms: NOW + DAY });
 }
 
 #[test]
-fn a_set_without_an_expiry_is_as_old_as_the_present_rule_allows() {
-    let mut account = Account::hourly(Keep::Age(days(7)), 1);
-    account.add("old", NOW - 7 * DAY, &["vol-a"]);
-    assert_eq!(account.going(), ["old"]);
-}
-
-#[test]
-fn months_and_years_are_those_of_the_calendar() {
-    let at = |text: &str| {
-        let time: jiff::Timestamp = text.parse().unwrap();
-        u64::try_from(time.as_millisecond()).unwrap()
-    };
-    let after = |interval, unit, text| Age { interval, unit }.after_ms(at(text));
-    assert_eq!(after(1, Unit::Months, "2027-01-31T03:00:00Z"), at("2027-02-28T03:00:00Z"));
-    assert_eq!(after(1, Unit::Years, "2028-02-29T03:00:00Z"), at("2029-02-28T03:00:00Z"));
-    assert_eq!(after(2, Unit::Weeks, "2027-12-20T03:00:00Z"), at("2028-01-03T03:00:00Z"));
-    assert_eq!(after(36_500, Unit::Days, "2027-01-01T00:00:00Z"), at("2126-12-08T00:00:00Z"));
-    assert_eq!(after(u32::MAX, Unit::Years, "2027-01-01T00:00:00Z"), u64::MAX);
+fn a_set_without_an_expiry_stays() {
+    let mut account = Account::hourly(Keep::Age, 1);
+    account.add("old", NOW - 400 * DAY, &["vol-a"]);
+    account.change("old", |one| one.owned.expires_ms = None);
+    assert_eq!(account.reason("old"), Reason::NoExpiry);
 }
 
 #[test]
@@ -87,7 +74,7 @@ fn a_changed_count_is_for_the_sets_that_exist() {
 
 #[test]
 fn an_age_shorter_than_the_interval_keeps_the_newest_until_the_next() {
-    let mut account = Account::new(Keep::Age(days(1)));
+    let mut account = Account::new(Keep::Age);
     account.schedule().interval_ms = Some(7 * DAY);
     account.add("last-week", NOW - 6 * DAY, &["vol-a"]);
     assert_eq!(account.reason("last-week"), Reason::Floor { minimum: 1 });
@@ -97,7 +84,7 @@ fn an_age_shorter_than_the_interval_keeps_the_newest_until_the_next() {
 
 #[test]
 fn a_schedule_that_fires_once_keeps_its_set() {
-    let mut account = Account::new(Keep::Age(days(1)));
+    let mut account = Account::new(Keep::Age);
     account.schedule().interval_ms = None;
     account.add("once", NOW - 400 * DAY, &["vol-a"]);
     assert_eq!(account.reason("once"), Reason::Floor { minimum: 1 });
@@ -148,15 +135,14 @@ fn a_changed_count_does_not_touch_archived_sets() {
 
 #[test]
 fn a_changed_age_does_not_touch_archived_sets() {
-    let mut account = with_archived(Keep::Age(days(7)));
+    let mut account = with_archived(Keep::Age);
     account.change("set-4", |one| one.owned.expires_ms = Some(NOW - 1));
-    account.schedule().keep = Keep::Age(days(1));
     assert_eq!(account.reason("set-4"), Reason::Archived);
 }
 
 #[test]
 fn archived_sets_stay_when_archiving_is_over() {
-    let mut account = with_archived(Keep::Age(days(7)));
+    let mut account = with_archived(Keep::Age);
     account.change("set-3", |one| one.owned.expires_ms = Some(NOW - 1));
     account.change("set-4", |one| one.owned.expires_ms = Some(NOW - 1));
     // What is pending goes at the expiry it was given; what is archived is nobody's.
@@ -235,7 +221,7 @@ fn when_the_instance_is_gone_nothing_that_is_kept_by_count_is_managed() {
 
 #[test]
 fn when_the_instance_is_gone_all_but_the_last_go_by_age() {
-    let mut account = Account::hourly(Keep::Age(days(1)), 3);
+    let mut account = Account::hourly(Keep::Age, 3);
     account.now_ms = NOW + 30 * DAY;
     account.instance_is_gone();
     assert_eq!(account.going(), ids([2, 3]));
@@ -347,7 +333,7 @@ fn a_part_of_a_set_does_not_count() {
 
 #[test]
 fn so_many_good_sets_stay_whatever_the_rule_says() {
-    let mut account = Account::hourly(Keep::Age(days(7)), 5);
+    let mut account = Account::hourly(Keep::Age, 5);
     for set in ids(1..=5) {
         account.change(&set, |one| one.owned.expires_ms = Some(NOW - 1));
     }
@@ -381,7 +367,7 @@ fn nothing_is_deleted_when_creating_has_stopped() {
 
 #[test]
 fn nothing_is_deleted_when_only_sets_come_that_are_not_good() {
-    let mut account = Account::hourly(Keep::Age(days(1)), 72);
+    let mut account = Account::hourly(Keep::Age, 72);
     account.schedule().require_application = true;
     for set in ids(1..=48) {
         account.change(&set, |one| one.owned.application = false);
@@ -462,7 +448,7 @@ fn a_deletion_that_was_begun_is_ended() {
 
 fn copies(sets: u64) -> Account {
     let mut account = Account::hourly(Keep::Count(1), sets);
-    account.schedule().copies = Some(days(2));
+    account.schedule().copies = true;
     for set in ids(1..=sets) {
         account.change(&set, |one| one.owned.kind = Kind::Copy);
     }
@@ -487,7 +473,7 @@ fn the_last_good_copy_stays_when_the_instance_is_gone() {
 #[test]
 fn copies_that_nobody_asks_for_any_more_are_unmanaged() {
     let mut account = copies(3);
-    account.schedule().copies = None;
+    account.schedule().copies = false;
     assert_eq!(account.reason("set-3"), Reason::CopiesNotManaged);
     assert_eq!(POLICY, account.decision("set-3").policy_id);
 }

@@ -36,6 +36,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 fn the_arrows_between_rooms_are_those_of_the_architecture() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("stillpoint-policy", &[][..]),
+        ("stillpoint-restore", &[]),
         ("stillpoint-retention", &[]),
         ("stillpoint-run", &[]),
         ("stillpoint-telemetry", &[]),
@@ -101,8 +102,13 @@ fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
             let sdk = needs.iter().find(|one| one.starts_with("aws-"));
             assert_eq!(sdk, None, "{room} names the SDK");
         }
-        let pure =
-            ["stillpoint-run", "stillpoint-policy", "stillpoint-retention", "stillpoint-wire"];
+        let pure = [
+            "stillpoint-run",
+            "stillpoint-policy",
+            "stillpoint-restore",
+            "stillpoint-retention",
+            "stillpoint-wire",
+        ];
         if pure.contains(&room.as_str()) {
             let world = needs.iter().find(|one| matches!(one.as_str(), "tokio" | "libc"));
             assert_eq!(world, None, "{room} names a world");
@@ -112,8 +118,15 @@ fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
         }
     }
     for file in sources(&root().join("shared")) {
-        let pure =
-            ["shared/run/", "shared/policy/", "shared/retention/", "shared/wire/", "shared/drive/"];
+        let pure = [
+            "shared/run/",
+            "shared/policy/",
+            "shared/restore/",
+            "shared/retention/",
+            "shared/upkeep/",
+            "shared/wire/",
+            "shared/drive/",
+        ];
         if !pure.iter().any(|room| file.to_string_lossy().contains(room)) {
             continue;
         }

@@ -22,4 +22,4 @@ pub use decision::{Action, Decision, Plan};
 pub use inventory::{Inventory, Kind, Owned, Snapshot, State, Tier};
 pub use plan::plan;
 pub use reason::{Flaw, Reason};
-pub use rules::{Age, Keep, Policy, Schedule, Settings, Unit};
+pub use rules::{Keep, Policy, Schedule, Settings};

@@ -102,8 +102,8 @@ fn managed<'p>(
         None => false,
     };
     if owned.kind == Kind::Copy {
-        let copies = schedules.iter().filter_map(|one| Some((*one, Keep::Age(one.copies?))));
-        let copies: Vec<_> = copies.collect();
+        let asking = schedules.into_iter().filter(|one| one.copies);
+        let copies: Vec<_> = asking.map(|one| (one, Keep::Age)).collect();
         return if copies.is_empty() { Err(Reason::CopiesNotManaged) } else { Ok(copies) };
     }
     if !targeted && schedules.iter().any(|one| matches!(one.keep, Keep::Count(_))) {

@@ -97,15 +97,14 @@ impl Queue<'_> {
                     Fate::Goes(Reason::BeyondCount { count })
                 }
             }
-            (Keep::Age(age), _) => {
-                // Fixed when the set was made: a changed rule is for new sets only.
-                let expires_ms = set.expires_ms().unwrap_or_else(|| age.after_ms(set.started_ms()));
-                if now_ms < expires_ms {
+            // Fixed when the set was made: a changed rule is for new sets only.
+            (Keep::Age, _) => match set.expires_ms() {
+                None => Fate::Stays(Reason::NoExpiry),
+                Some(expires_ms) if now_ms < expires_ms => {
                     Fate::Stays(Reason::NotExpired { expires_ms })
-                } else {
-                    Fate::Goes(Reason::Expired { expires_ms })
                 }
-            }
+                Some(expires_ms) => Fate::Goes(Reason::Expired { expires_ms }),
+            },
         }
     }
 

@@ -90,6 +90,8 @@ pub enum Reason {
         /// It will then, in ms since the epoch.
         expires_ms: u64,
     },
+    /// Kept by age, and it is not known when it expires.
+    NoExpiry,
     /// Expired, but so many good sets must stay.
     Floor {
         /// The floor.
@@ -178,6 +180,7 @@ impl fmt::Display for Reason {
                 write!(f, "does not count ({flaw}), but is newer than a good set that stays")
             }
             Reason::NotExpired { expires_ms } => write!(f, "expires at {}", time(*expires_ms)),
+            Reason::NoExpiry => f.write_str("it is not known when it expires"),
             Reason::Floor { minimum } => write!(f, "one of the {minimum} good sets that must stay"),
             Reason::LastOfVolume { volume_id } => {
                 write!(f, "no newer good set has {volume_id}")

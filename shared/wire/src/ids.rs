@@ -16,6 +16,18 @@ pub fn refusal_id(what: &str, key: &str) -> String {
     format!("refused-{}", hex(&digest(&["refused", what, key])[..10]))
 }
 
+/// The id of a set that was not made by a run of ours, from what tells it from others.
+#[must_use]
+pub fn adopted_id(policy_id: &str, key: &str) -> String {
+    format!("adopted-{}", hex(&digest(&["adopted", policy_id, key])[..10]))
+}
+
+/// The id of a restore or a drill, from the request for it.
+#[must_use]
+pub fn job_id(kind: &str, request_id: &str) -> String {
+    format!("{kind}-{}", hex(&digest(&["job", kind, request_id])[..10]))
+}
+
 /// The execution id of one attempt of a run: a UUID of version 8 (RFC 9562, custom),
 /// in the lower-case form that DLM's documents allow.
 #[must_use]

@@ -24,6 +24,30 @@ pub const PRE_SCRIPT: &str = "stillpoint:pre-script";
 pub const POST_SCRIPT: &str = "stillpoint:post-script";
 /// How long writers were held.
 pub const FROZEN_MS: &str = "stillpoint:frozen-ms";
+/// On a set that is kept by age: when it goes.
+pub const EXPIRES_AT: &str = "stillpoint:expires-at";
+/// How many snapshots the set has.
+pub const SET_SIZE: &str = "stillpoint:set-size";
+/// The label of the set: the worst of its data volumes, where the boot volume has its own.
+pub const SET_CONSISTENCY: &str = "stillpoint:set-consistency";
+/// The mark on a set, a volume or an instance that goes: not before this time.
+pub const DELETE_AFTER: &str = "stillpoint:delete-after";
+/// When the deletion of the set was begun.
+pub const DELETING_AT: &str = "stillpoint:deleting-at";
+/// `passed` or `failed` of the last restore drill, and when.
+pub const DRILL: &str = "stillpoint:drill";
+/// How the value of [`DRILL`] begins after a drill that the set passed.
+pub const DRILL_PASSED: &str = "passed";
+/// How it begins after one that it failed.
+pub const DRILL_FAILED: &str = "failed";
+/// On a copy: the snapshot that it was made of.
+pub const COPY_OF: &str = "stillpoint:copy-of";
+/// On a copy: the volume, since EC2 shows none that has a meaning.
+pub const VOLUME_ID: &str = "stillpoint:volume-id";
+/// On what a restore or a drill made, and on the volumes that it replaced.
+pub const JOB_ID: &str = "stillpoint:job-id";
+/// On a volume that a restore took out of an instance: that restore.
+pub const REPLACED_BY: &str = "stillpoint:replaced-by";
 /// On the instance: the last run's outcome.
 pub const LAST_OUTCOME: &str = "stillpoint:last-outcome";
 /// On the instance: when the last application-consistent set was made.
@@ -61,6 +85,10 @@ pub fn of_verdict(run: &Run, snapshot: &SnapshotVerdict) -> BTreeMap<String, Str
     };
     let verdict = run.verdict.as_ref();
     put(DEVICE, snapshot.device.clone());
+    if let Some(verdict) = verdict {
+        put(SET_SIZE, verdict.snapshots.len().to_string());
+        put(SET_CONSISTENCY, verdict.consistency.map_or("", Consistency::as_str).to_owned());
+    }
     put(CONSISTENCY, snapshot.consistency.as_str().to_owned());
     if snapshot.consistency != Consistency::Application {
         let cause = verdict.and_then(|verdict| verdict.cause.as_ref());

@@ -1,5 +1,12 @@
 //! Times as people and events read them.
 
+/// The time that [`rfc3339`] or somebody else wrote, in ms since the epoch; none if it is none.
+#[must_use]
+pub fn epoch_ms(text: &str) -> Option<u64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok()
+}
+
 /// RFC 3339 in UTC with milliseconds. A time that no calendar has becomes the epoch,
 /// since a report must not fail over it.
 #[must_use]

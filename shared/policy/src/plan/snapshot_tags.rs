@@ -14,8 +14,8 @@ use crate::policy::{Handler, Variable};
 
 /// EC2's limit for one resource; `aws:` tags do not count.
 const MAX_TAGS: usize = 50;
-/// The keys under `stillpoint:` that a snapshot may get in the course of a run.
-const OUR_TAGS: usize = 11;
+/// The keys under `stillpoint:` that a snapshot may get in the course of its life.
+const OUR_TAGS: usize = 18;
 /// AppConsistent, Device, AwsVssConfig and Name, which the VSS document writes.
 const VSS_TAGS: usize = 4;
 

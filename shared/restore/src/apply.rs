@@ -1,0 +1,49 @@
+//! Writes down what has become true.
+
+use crate::job::{Fact, Job, Phase, Verdict};
+use crate::order::Goal;
+
+/// Changes the job by a fact, and by nothing else.
+pub fn apply(job: &mut Job, fact: Fact) {
+    match fact {
+        Fact::Launched(instance_id) => job.instance_id = Some(instance_id),
+        Fact::InZone(zone) => job.zone = zone,
+        Fact::Created { device, volume_id } => {
+            job.volumes.insert(device, volume_id);
+        }
+        Fact::Before { root_device, was_running, old } => {
+            job.root_device = root_device;
+            // A new instance was launched to run.
+            job.was_running = was_running || matches!(job.order.goal, Goal::NewInstance { .. });
+            job.old = Some(old);
+        }
+        Fact::Sent(command_id) => job.command_id = Some(command_id),
+        Fact::Judged(verdict) => {
+            job.verdict = Some(verdict);
+            job.phase = Phase::Release;
+        }
+        Fact::Lost(volume_id) => {
+            job.lost.insert(volume_id);
+        }
+        Fact::Failed(why) => {
+            // The first reason is the one that somebody has to know.
+            job.verdict.get_or_insert(Verdict::NotDone { why });
+            job.phase = after_failure(job);
+        }
+        Fact::Reached(phase) => {
+            job.phase = phase;
+            if phase >= Phase::Discard {
+                job.verdict.get_or_insert(Verdict::Good);
+            }
+        }
+    }
+}
+
+/// Back, if anything on an instance of somebody's was changed; else to the end.
+fn after_failure(job: &Job) -> Phase {
+    match job.order.goal {
+        Goal::Drill { .. } => Phase::Release,
+        Goal::Instance { .. } if job.old.is_some() => Phase::TakeOut,
+        Goal::Instance { .. } | Goal::NewInstance { .. } | Goal::Volumes => Phase::Discard,
+    }
+}

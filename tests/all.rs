@@ -6,4 +6,5 @@ mod restore;
 mod retention;
 mod run;
 mod tidy;
+mod upkeep;
 mod wire;

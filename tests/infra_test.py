@@ -59,24 +59,53 @@ CALLS = {
         "logs:CreateLogStream",
         "logs:PutLogEvents",
     },
+    "ReaperRole": {
+        "ec2:CreateTags",
+        "ec2:DeleteSnapshot",
+        "ec2:DeleteTags",
+        "ec2:DeleteVolume",
+        "ec2:DescribeImages",
+        "ec2:DescribeInstances",
+        "ec2:DescribeLockedSnapshots",
+        "ec2:DescribeSnapshots",
+        "ec2:DescribeVolumes",
+        "ec2:TerminateInstances",
+        "ssm:GetParametersByPath",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
     "SchedulerRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
     "HubRole": {"events:PutEvents"},
 }
 
 # Statements whose actions have no resource-level permission in IAM, so that "*" is all there is.
-STAR_SIDS = {("PlannerRole", "SeeTargets"), ("RunnerRole", "SeeSnapshotsAndCommands")}
+STAR_SIDS = {
+    ("PlannerRole", "SeeTargets"),
+    ("RunnerRole", "SeeSnapshotsAndCommands"),
+    ("ReaperRole", "SeeWhatThereIs"),
+}
+
+# Environment variables beside those that all functions have.
+OWN_SETTINGS = {"Reaper": {"STILLPOINT_GRACE_HOURS": {"Ref": "RetentionGraceHours"}}}
+
+# Copies are in other Regions.
+ACROSS_REGIONS = {"ReaperRole"}
 
 SNAPSHOT_MAKERS = {
     "ec2:CreateSnapshot",
     "ec2:CreateSnapshots",
     "ec2:CopySnapshot",
     "ec2:CreateImage",
+    "ec2:CreateVolume",
+    "ec2:RunInstances",
 }
 SNAPSHOT_DELETERS = {
     "ec2:DeleteSnapshot",
     "ec2:DeregisterImage",
     "ec2:DeleteTags",
     "ec2:ModifySnapshotTier",
+    "ec2:DeleteVolume",
+    "ec2:TerminateInstances",
 }
 
 
@@ -187,7 +216,7 @@ def test_the_operators_policy_reads_and_asks_and_is_attached_to_nobody() -> None
 
 def test_functions_have_a_role_each() -> None:
     roles = [function["Role"]["Fn::GetAtt"] for function in FUNCTIONS.values()]
-    assert len(set(roles)) == len(FUNCTIONS) == 2
+    assert len(set(roles)) == len(FUNCTIONS)
 
 
 @pytest.mark.parametrize("role", sorted(CALLS))
@@ -203,7 +232,7 @@ def test_no_function_both_creates_and_deletes_snapshots(role: str) -> None:
     allowed = actions(ROLES[role])
     makes, deletes = grants(allowed, SNAPSHOT_MAKERS), grants(allowed, SNAPSHOT_DELETERS)
     assert not (makes and deletes), f"{role} may {makes} and {deletes}"
-    assert not deletes, f"{role} may {deletes}: nothing in this template deletes"
+    assert not deletes or role == "ReaperRole", f"{role} may {deletes}: only the reaper deletes"
 
 
 def test_the_mix_test_sees_wildcards() -> None:
@@ -220,8 +249,10 @@ def test_star_is_used_only_where_iam_offers_nothing_else() -> None:
     }
     assert stars == STAR_SIDS
     region = {"StringEquals": {"aws:RequestedRegion": {"Ref": "AWS::Region"}}}
+    with_copies = {"Fn::Split": [",", {"Fn::Sub": "${AWS::Region},${CopyRegions}"}]}
+    regions = {"StringEquals": {"aws:RequestedRegion": with_copies}}
     for role, name in stars:
-        assert sid(role, name)["Condition"] == region
+        assert sid(role, name)["Condition"] == (regions if role in ACROSS_REGIONS else region)
         above = TEMPLATE_TEXT[: TEMPLATE_TEXT.index(f"- Sid: {name}\n")].splitlines()[:-1]
         comment: list[str] = []
         while above and above[-1].strip().startswith("#"):
@@ -240,6 +271,8 @@ def test_resources_stay_in_this_account_and_region() -> None:
                 if arn is None:  # "*", checked above, or the ARN of a resource of this template
                     continue
                 assert arn.startswith("arn:${AWS::Partition}:"), arn
+                if role in ACROSS_REGIONS and ":ec2:*::snapshot/" in arn:
+                    continue  # the tags of the snapshot are the bound
                 assert ":${AWS::Region}:" in arn, arn
                 # Snapshot ARNs carry no account, nor do documents of AWS; a document may be shared
                 # from another account.
@@ -327,6 +360,29 @@ def test_the_scheduler_role_serves_this_groups_schedules_only() -> None:
     }
 
 
+def test_nothing_is_deleted_that_is_not_on_record() -> None:
+    deleting = {
+        s["Sid"]: s["Condition"]
+        for s in statements(ROLES["ReaperRole"])
+        if {"ec2:DeleteSnapshot", "ec2:DeleteVolume"} & set(as_list(s["Action"]))
+    }
+    tag = "aws:ResourceTag/stillpoint:"
+    assert deleting == {
+        "DeleteSnapshotsOnRecord": {
+            "StringLike": {f"{tag}run-id": "?*", f"{tag}deleting-at": "?*"}
+        },
+        "ClearAwayAfterRestores": {
+            "StringLike": {f"{tag}job-id": "?*", f"{tag}delete-after": "?*"}
+        },
+    }
+
+
+def test_reapers_do_not_overlap() -> None:
+    rule = of_type(STACK, "AWS::Events::Rule")["ReaperRule"]
+    assert rule["ScheduleExpression"] == "rate(15 minutes)"
+    assert FUNCTIONS["Reaper"]["Timeout"] < 15 * 60
+
+
 def test_only_the_rule_may_send_to_its_queues() -> None:
     policies = of_type(STACK, "AWS::SQS::QueuePolicy").values()
     allowed = [s for p in policies for s in p["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
@@ -352,14 +408,14 @@ def test_every_queue_refuses_what_is_not_encrypted_on_its_way() -> None:
 
 
 def test_functions_are_what_the_binary_expects() -> None:
-    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner"}
+    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner", "reaper"}
     for name, function in FUNCTIONS.items():
         assert function["Runtime"] == "provided.al2023", name
         assert function["Environment"]["Variables"] == {
             "STILLPOINT_BUS": {"Ref": "Bus"},
             "STILLPOINT_TABLE": {"Ref": "Ledger"},
             "STILLPOINT_POLICY_PREFIX": "/stillpoint/policies/",
-        }, name
+        } | OWN_SETTINGS.get(name, {}), name
         assert function["FunctionName"] == f"stillpoint-{function['Handler']}"
 
 

@@ -17,6 +17,7 @@ mod plan;
 mod policy;
 mod progress;
 mod run;
+mod retain;
 mod runs;
 mod show;
 mod table;
@@ -76,6 +77,8 @@ enum Command {
     Show(show::Show),
     /// What would spoil the next run: versions, grants, targets, agents, volumes, the clock.
     Doctor(doctor::Doctor),
+    /// What retention keeps and what it deletes, each set with its reason; and does it.
+    Retain(retain::Retain),
 }
 
 /// Runs one command line to its exit code.
@@ -104,5 +107,6 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> 
         Command::Runs(runs) => runs::go(runs, context).await,
         Command::Show(show) => show::go(show, context).await,
         Command::Doctor(doctor) => doctor::go(doctor, context).await,
+        Command::Retain(retain) => retain::go(retain, context).await,
     }
 }

@@ -17,6 +17,7 @@ from infra.template import ROOT
 CLIENTS = {
     "ec2": "ec2",
     "ec2_once": "ec2",
+    "ec2_in": "ec2",
     "ssm": "ssm",
     "ssm_once": "ssm",
     "events": "events",
@@ -27,8 +28,13 @@ CLIENTS = {
     "sqs": "sqs",
 }
 
+# The parts of shared/upkeep that a function uses.
+UPKEEP = {
+    "reaper": ["reaper.rs", "rules.rs"],
+}
+
 _METHOD = re.compile(r"^\s*(?:pub(?:\([a-z]+\))? )?async fn (\w+)", re.MULTILINE)
-_CALL = re.compile(rf"self\s*\.({'|'.join(CLIENTS)})\s*\.(\w+)\(\)")
+_CALL = re.compile(rf"self\s*\.({'|'.join(CLIENTS)})(?:\(region\))?\s*\.(\w+)\(\)")
 _OWN = re.compile(r"self\s*\.(\w+)\(")
 _OUTSIDE = re.compile(r"\b(?:cloud|outside)\s*\.(\w+)(?:::<[^>]*>)?\(")
 
@@ -60,6 +66,8 @@ def operations(handler: str) -> set[str]:
     needs = tomllib.loads((folder / "Cargo.toml").read_text())["dependencies"]
     if "stillpoint-drive" in needs:
         text += _text(ROOT / "shared" / "drive" / "src")
+    for part in UPKEEP.get(handler, []):
+        text += (ROOT / "shared" / "upkeep" / "src" / part).read_text()
     methods = _methods()
     todo, seen, found = set(_OUTSIDE.findall(text)) & set(methods), set(), set()
     while todo:

@@ -254,6 +254,6 @@ fn a_plan_that_was_carried_out_has_nothing_more_to_do() {
         }
         let again = account.plan();
         let idle = |one: &Decision| matches!(one.action, Action::Keep | Action::Wait { .. });
-        assert!(again.decisions.iter().all(|one| idle(one)), "seed {seed}: {again:#?}");
+        assert!(again.decisions.iter().all(idle), "seed {seed}: {again:#?}");
     }
 }

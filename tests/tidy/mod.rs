@@ -43,9 +43,20 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         ("stillpoint-wire", &["stillpoint-run"]),
         ("stillpoint-drive", &["stillpoint-run", "stillpoint-wire"]),
         (
-            "stillpoint-aws",
-            &["stillpoint-drive", "stillpoint-policy", "stillpoint-run", "stillpoint-wire"],
+            "stillpoint-upkeep",
+            &["stillpoint-drive", "stillpoint-policy", "stillpoint-retention", "stillpoint-wire"],
         ),
+        (
+            "stillpoint-aws",
+            &[
+                "stillpoint-drive",
+                "stillpoint-policy",
+                "stillpoint-run",
+                "stillpoint-upkeep",
+                "stillpoint-wire",
+            ],
+        ),
+        ("stillpoint-reaper", &["stillpoint-aws", "stillpoint-telemetry", "stillpoint-upkeep"]),
         (
             "stillpoint-planner",
             &[
@@ -68,7 +79,13 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         ),
         (
             "stillpoint-bootstrap",
-            &["stillpoint-aws", "stillpoint-planner", "stillpoint-runner", "stillpoint-telemetry"],
+            &[
+                "stillpoint-aws",
+                "stillpoint-planner",
+                "stillpoint-reaper",
+                "stillpoint-runner",
+                "stillpoint-telemetry",
+            ],
         ),
         ("stillpoint-agent", &["stillpoint-wire"]),
         (
@@ -77,8 +94,10 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
                 "stillpoint-aws",
                 "stillpoint-planner",
                 "stillpoint-policy",
+                "stillpoint-retention",
                 "stillpoint-run",
                 "stillpoint-telemetry",
+                "stillpoint-upkeep",
                 "stillpoint-wire",
             ],
         ),

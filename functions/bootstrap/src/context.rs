@@ -15,6 +15,10 @@ pub(crate) struct Context {
 pub(crate) enum Function {
     Planner,
     Runner,
+    Reaper {
+        /// How long a set stays after it was marked.
+        grace_ms: u64,
+    },
 }
 
 impl Context {
@@ -31,8 +35,10 @@ impl Context {
         let function = match need("_HANDLER")?.as_str() {
             "planner" => Function::Planner,
             "runner" => Function::Runner,
+            "reaper" => Function::Reaper { grace_ms: grace_ms(&need("STILLPOINT_GRACE_HOURS")?)? },
             other => {
-                return Err(format!("_HANDLER: found {other:?}, allowed \"planner\", \"runner\""));
+                let allowed = "\"planner\", \"runner\", \"reaper\"";
+                return Err(format!("_HANDLER: found {other:?}, allowed {allowed}"));
             }
         };
         Ok(Self {
@@ -44,5 +50,17 @@ impl Context {
             },
             log_level: get("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
         })
+    }
+}
+
+/// As much as a month, so that nobody who mistypes it keeps everything.
+const GRACE_HOURS_MAX: u64 = 720;
+
+fn grace_ms(hours: &str) -> Result<u64, String> {
+    match hours.parse::<u64>() {
+        Ok(hours) if hours <= GRACE_HOURS_MAX => Ok(hours * 60 * 60 * 1_000),
+        _ => Err(format!(
+            "STILLPOINT_GRACE_HOURS: found {hours:?}, allowed 0 to {GRACE_HOURS_MAX} (hours)"
+        )),
     }
 }

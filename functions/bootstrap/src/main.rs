@@ -33,6 +33,15 @@ async fn main() -> Result<(), Error> {
             }))
             .await
         }
+        Function::Reaper { grace_ms } => {
+            run(service_fn(|event: LambdaEvent<Value>| async move {
+                let dead_at_ms = event.context.deadline;
+                stillpoint_reaper::handle(cloud, &event.payload, grace_ms, dead_at_ms)
+                    .await
+                    .map_err(|fault| Error::from(fault.to_string()))
+            }))
+            .await
+        }
     }
 }
 

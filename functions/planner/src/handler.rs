@@ -9,7 +9,8 @@ use serde_json::Value;
 use stillpoint_aws::Cloud;
 use stillpoint_aws::outside::{Bus, Clock, Fault};
 use stillpoint_policy::{
-    Estimate, Firing, Handler, INLINE_POLICY_ID, NextFiring, Plan, PlannedRun, Policy, estimate,
+    Estimate, Firing, Handler, INLINE_POLICY_ID, NextFiring, Plan, PlannedRun, Policy, Retain,
+    estimate,
     parse, plan,
 };
 use stillpoint_run::{LeftOutVolume, Order, Script, Volume};
@@ -17,7 +18,7 @@ use stillpoint_telemetry::RefusalCode;
 use stillpoint_wire::event::{
     EVENT_VERSION, RUN_FINISHED, RUN_REQUESTED, RunFinished, RunRequested,
 };
-use stillpoint_wire::ids;
+use stillpoint_wire::{ids, tags};
 
 use crate::{PolicyRef, Request, metrics};
 
@@ -119,7 +120,9 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
     };
     let plan = plan(&policy, &firing, &inventory)
         .map_err(|error| refuse(RefusalCode::Request, &[error]))?;
-    let orders: Vec<Order> = plan.runs.iter().map(|run| order(&plan, run)).collect();
+    let expires = expires_at(&policy, &plan.schedule_name, fired_at);
+    let orders: Vec<Order> =
+        plan.runs.iter().map(|run| order(&plan, run, expires.as_deref())).collect();
     if !request.dry_run {
         let details: Vec<_> = orders
             .iter()
@@ -161,7 +164,17 @@ async fn policy(cloud: &Cloud, policy: &PolicyRef) -> Result<Policy, Refusal> {
     parse(id, &json).map_err(|errors| refuse(RefusalCode::Policy, &errors))
 }
 
-fn order(plan: &Plan, run: &PlannedRun) -> Order {
+/// When a set of this schedule goes, if it is kept by age. Fixed here and now, as with DLM: a rule
+/// that is changed later is for later sets.
+fn expires_at(policy: &Policy, schedule: &str, fired_at: Timestamp) -> Option<String> {
+    match policy.schedule(Some(schedule))?.retain {
+        Retain::Count(_) => None,
+        Retain::Age(age) => Some(format!("{:.3}", age.end(fired_at))),
+    }
+}
+
+fn order(plan: &Plan, run: &PlannedRun, expires_at: Option<&str>) -> Order {
+    let expires_at = expires_at.map(|time| (tags::EXPIRES_AT.to_owned(), time.to_owned()));
     Order {
         run_id: ids::run_id(&plan.policy_id, &plan.schedule_name, &plan.nominal, &run.instance_id),
         policy_id: plan.policy_id.clone(),
@@ -191,7 +204,7 @@ fn order(plan: &Plan, run: &PlannedRun) -> Order {
         exclude_boot_volume: run.exclude_boot_volume,
         exclude_data_volume_ids: run.exclude_data_volume_ids.clone(),
         copy_tags: run.copy_tags,
-        tags: run.tags.clone(),
+        tags: run.tags.clone().into_iter().chain(expires_at).collect(),
         require_application: plan.require_application_consistency,
         script: run.script.as_ref().map(|script| Script {
             document: script.document.clone(),

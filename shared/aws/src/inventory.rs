@@ -12,10 +12,10 @@ use crate::Cloud;
 use crate::fault::{fault, unbuildable};
 
 /// EC2 takes 200 values in one filter.
-const FILTER_VALUES_MAX: usize = 200;
+pub(crate) const FILTER_VALUES_MAX: usize = 200;
 /// DescribeInstanceInformation answers at most 50 at a time.
 const SSM_PAGE: usize = 50;
-const EC2_PAGE: i32 = 500;
+pub(crate) const EC2_PAGE: i32 = 500;
 /// Of instances that still are.
 const STATES: [&str; 4] = ["pending", "running", "stopping", "stopped"];
 
@@ -205,7 +205,7 @@ fn describe(
     }
 }
 
-fn tags(tags: &[Ec2Tag]) -> BTreeMap<String, String> {
+pub(crate) fn tags(tags: &[Ec2Tag]) -> BTreeMap<String, String> {
     tags.iter()
         .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
         .collect()

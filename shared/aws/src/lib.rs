@@ -16,8 +16,10 @@ mod history;
 mod inventory;
 mod ledger;
 mod parameters;
+mod shelf;
 mod ssm;
 mod survey;
+mod upkeep;
 
 use std::time::Duration;
 
@@ -60,6 +62,8 @@ impl Names {
 #[derive(Clone, Debug)]
 pub struct Cloud {
     names: Names,
+    /// For clients of other Regions.
+    config: SdkConfig,
     ec2: aws_sdk_ec2::Client,
     /// For calls that have no token: sent once, whatever happens.
     ec2_once: aws_sdk_ec2::Client,
@@ -97,6 +101,7 @@ impl Cloud {
             .build();
         Self {
             names,
+            config: config.clone(),
             ec2: aws_sdk_ec2::Client::new(config),
             ec2_once: aws_sdk_ec2::Client::from_conf(ec2_once),
             ssm: aws_sdk_ssm::Client::new(config),
@@ -104,6 +109,18 @@ impl Cloud {
             events: aws_sdk_eventbridge::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
         }
+    }
+}
+
+impl Cloud {
+    /// EC2 of a Region; the home Region's is kept.
+    fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
+        if self.config.region().is_some_and(|home| home.as_ref() == region) {
+            return self.ec2.clone();
+        }
+        let region = aws_config::Region::new(region.to_owned());
+        let config = aws_sdk_ec2::config::Builder::from(&self.config).region(region).build();
+        aws_sdk_ec2::Client::from_conf(config)
     }
 }
 

@@ -16,8 +16,8 @@ import yaml
 
 from infra.template import ROOT
 
-# Sent by people, not around CreateSnapshots; tests/install_test.py has its tests.
-NO_SCRIPTS = {"Stillpoint-InstallAgent"}
+# Not sent around CreateSnapshots; scenarios/install_test.py and scenarios/drill_test.py have their tests.
+NO_SCRIPTS = {"Stillpoint-Drill", "Stillpoint-InstallAgent"}
 FILES = [
     path for path in sorted(ROOT.glob("ssm-documents/*.yaml")) if path.stem not in NO_SCRIPTS
 ]

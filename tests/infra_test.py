@@ -74,6 +74,26 @@ CALLS = {
         "logs:CreateLogStream",
         "logs:PutLogEvents",
     },
+    "RestorerRole": {
+        "ec2:AttachVolume",
+        "ec2:CreateTags",
+        "ec2:CreateVolume",
+        "ec2:DescribeInstances",
+        "ec2:DescribeSnapshots",
+        "ec2:DescribeVolumes",
+        "ec2:DetachVolume",
+        "ec2:RunInstances",
+        "ec2:StartInstances",
+        "ec2:StopInstances",
+        "ssm:GetCommandInvocation",
+        "ssm:SendCommand",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Scan",
+        "events:PutEvents",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
     "SchedulerRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
     "HubRole": {"events:PutEvents"},
 }
@@ -83,10 +103,14 @@ STAR_SIDS = {
     ("PlannerRole", "SeeTargets"),
     ("RunnerRole", "SeeSnapshotsAndCommands"),
     ("ReaperRole", "SeeWhatThereIs"),
+    ("RestorerRole", "SeeSetsAndMachines"),
 }
 
 # Environment variables beside those that all functions have.
-OWN_SETTINGS = {"Reaper": {"STILLPOINT_GRACE_HOURS": {"Ref": "RetentionGraceHours"}}}
+OWN_SETTINGS = {
+    "Reaper": {"STILLPOINT_GRACE_HOURS": {"Ref": "RetentionGraceHours"}},
+    "Restorer": {"STILLPOINT_JOBS_TABLE": {"Ref": "Jobs"}},
+}
 
 # Copies are in other Regions.
 ACROSS_REGIONS = {"ReaperRole"}
@@ -167,7 +191,7 @@ def test_documents_in_the_template_equal_the_files() -> None:
 
 
 # Documents for people, which neither DLM nor a policy may send.
-NO_SCRIPTS = {"InstallAgentDocument"}
+NO_SCRIPTS = {"DrillDocument", "InstallAgentDocument"}
 
 
 @pytest.mark.parametrize("name", sorted(set(DOCUMENTS) - NO_SCRIPTS))
@@ -277,7 +301,8 @@ def test_resources_stay_in_this_account_and_region() -> None:
                 # Snapshot ARNs carry no account, nor do documents of AWS; a document may be shared
                 # from another account.
                 foreign = {"SendDocumentsMarkedForDlm", "SendDocumentsOfAws"}
-                if "::snapshot/" not in arn and statement["Sid"] not in foreign:
+                shared = any(f"::{kind}/" in arn for kind in ("snapshot", "image"))
+                if not shared and statement["Sid"] not in foreign:
                     assert ":${AWS::AccountId}:" in arn, arn
 
 
@@ -408,7 +433,7 @@ def test_every_queue_refuses_what_is_not_encrypted_on_its_way() -> None:
 
 
 def test_functions_are_what_the_binary_expects() -> None:
-    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner", "reaper"}
+    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner", "reaper", "restorer"}
     for name, function in FUNCTIONS.items():
         assert function["Runtime"] == "provided.al2023", name
         assert function["Environment"]["Variables"] == {

@@ -17,6 +17,7 @@ mod plan;
 mod policy;
 mod progress;
 mod run;
+mod restore;
 mod retain;
 mod runs;
 mod show;
@@ -79,6 +80,10 @@ enum Command {
     Doctor(doctor::Doctor),
     /// What retention keeps and what it deletes, each set with its reason; and does it.
     Retain(retain::Retain),
+    /// A set becomes volumes, the volumes of an instance, or a new instance.
+    Restore(restore::Restore),
+    /// A set is restored onto a drill host and verified there, and cleared away again.
+    Drill(restore::Drill),
 }
 
 /// Runs one command line to its exit code.
@@ -107,6 +112,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> 
         Command::Runs(runs) => runs::go(runs, context).await,
         Command::Show(show) => show::go(show, context).await,
         Command::Doctor(doctor) => doctor::go(doctor, context).await,
+        Command::Restore(args) => restore::restore(args, context).await,
+        Command::Drill(args) => restore::drill(args, context).await,
         Command::Retain(retain) => retain::go(retain, context).await,
     }
 }

@@ -31,6 +31,7 @@ CLIENTS = {
 # The parts of shared/upkeep that a function uses.
 UPKEEP = {
     "reaper": ["reaper.rs", "rules.rs"],
+    "restorer": ["jobs/mod.rs", "jobs/perform.rs", "jobs/prepare.rs"],
 }
 
 _METHOD = re.compile(r"^\s*(?:pub(?:\([a-z]+\))? )?async fn (\w+)", re.MULTILINE)

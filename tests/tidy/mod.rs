@@ -44,14 +44,31 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         ("stillpoint-drive", &["stillpoint-run", "stillpoint-wire"]),
         (
             "stillpoint-upkeep",
-            &["stillpoint-drive", "stillpoint-policy", "stillpoint-retention", "stillpoint-wire"],
+            &[
+                "stillpoint-drive",
+                "stillpoint-policy",
+                "stillpoint-restore",
+                "stillpoint-retention",
+                "stillpoint-wire",
+            ],
         ),
         (
             "stillpoint-aws",
             &[
                 "stillpoint-drive",
                 "stillpoint-policy",
+                "stillpoint-restore",
                 "stillpoint-run",
+                "stillpoint-upkeep",
+                "stillpoint-wire",
+            ],
+        ),
+        (
+            "stillpoint-restorer",
+            &[
+                "stillpoint-aws",
+                "stillpoint-restore",
+                "stillpoint-telemetry",
                 "stillpoint-upkeep",
                 "stillpoint-wire",
             ],
@@ -83,6 +100,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
                 "stillpoint-aws",
                 "stillpoint-planner",
                 "stillpoint-reaper",
+                "stillpoint-restorer",
                 "stillpoint-runner",
                 "stillpoint-telemetry",
             ],
@@ -94,6 +112,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
                 "stillpoint-aws",
                 "stillpoint-planner",
                 "stillpoint-policy",
+                "stillpoint-restore",
                 "stillpoint-retention",
                 "stillpoint-run",
                 "stillpoint-telemetry",

@@ -15,6 +15,7 @@ pub(crate) struct Context {
 pub(crate) enum Function {
     Planner,
     Runner,
+    Restorer,
     Reaper {
         /// How long a set stays after it was marked.
         grace_ms: u64,
@@ -35,9 +36,10 @@ impl Context {
         let function = match need("_HANDLER")?.as_str() {
             "planner" => Function::Planner,
             "runner" => Function::Runner,
+            "restorer" => Function::Restorer,
             "reaper" => Function::Reaper { grace_ms: grace_ms(&need("STILLPOINT_GRACE_HOURS")?)? },
             other => {
-                let allowed = "\"planner\", \"runner\", \"reaper\"";
+                let allowed = "\"planner\", \"runner\", \"reaper\", \"restorer\"";
                 return Err(format!("_HANDLER: found {other:?}, allowed {allowed}"));
             }
         };
@@ -46,6 +48,8 @@ impl Context {
             names: Names {
                 bus: need("STILLPOINT_BUS")?,
                 table: need("STILLPOINT_TABLE")?,
+                jobs_table: get("STILLPOINT_JOBS_TABLE")
+                    .unwrap_or_else(|| Names::deployed().jobs_table),
                 policy_prefix: need("STILLPOINT_POLICY_PREFIX")?,
             },
             log_level: get("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),

@@ -33,6 +33,15 @@ async fn main() -> Result<(), Error> {
             }))
             .await
         }
+        Function::Restorer => {
+            run(service_fn(|event: LambdaEvent<Value>| async move {
+                let (request_id, dead_at_ms) = (&event.context.request_id, event.context.deadline);
+                stillpoint_restorer::handle(cloud, &event.payload, request_id, dead_at_ms)
+                    .await
+                    .map_err(Error::from)
+            }))
+            .await
+        }
         Function::Reaper { grace_ms } => {
             run(service_fn(|event: LambdaEvent<Value>| async move {
                 let dead_at_ms = event.context.deadline;

@@ -14,7 +14,9 @@ pub mod fault;
 mod follow;
 mod history;
 mod inventory;
+mod jobs;
 mod ledger;
+mod machines;
 mod parameters;
 mod shelf;
 mod ssm;
@@ -42,6 +44,8 @@ pub struct Names {
     pub bus: String,
     /// The ledger's table.
     pub table: String,
+    /// The table of restores and drills.
+    pub jobs_table: String,
     /// Where policies are kept, ending in `/`.
     pub policy_prefix: String,
 }
@@ -53,6 +57,7 @@ impl Names {
         Self {
             bus: "stillpoint".to_owned(),
             table: "stillpoint-runs".to_owned(),
+            jobs_table: "stillpoint-jobs".to_owned(),
             policy_prefix: "/stillpoint/policies/".to_owned(),
         }
     }

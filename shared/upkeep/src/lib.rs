@@ -1,12 +1,13 @@
 //! What happens to a snapshot set after it was made.
 //!
-//! [`reaper`] carries out what `stillpoint_retention` decides. What is known of a set is read from
+//! [`jobs`] carries out restores and drills. [`reaper`] carries out what `stillpoint_retention` decides. What is known of a set is read from
 //! its tags ([`observe`]), what is wanted from the policies ([`rules`]); nothing is kept anywhere
 //! else, so that whoever starts from the beginning goes on where somebody else stopped.
 //!
 //! It knows no AWS (that is `stillpoint_aws`, behind the traits of [`outside`]).
 
 pub mod adopt;
+pub mod jobs;
 pub mod observe;
 pub mod outside;
 pub mod reaper;

@@ -7,6 +7,7 @@
 
 pub mod event;
 pub mod ids;
+pub mod job_event;
 pub mod ledger;
 pub mod notification;
 pub mod receipt;

@@ -13,7 +13,16 @@ from urllib.parse import urlencode
 
 from ..config import ZONE
 from ..ports import Hooks, ServiceError
-from . import authorisation, formation, moto_calls, paging, schedules, services, snapshot_calls
+from . import (
+    authorisation,
+    formation,
+    moto_calls,
+    paging,
+    schedules,
+    services,
+    snapshot_calls,
+    snapshot_locks,
+)
 from .check import self_check
 
 ROOT_DEVICE = "/dev/xvda"
@@ -30,6 +39,7 @@ class Emulator:
         formation.install()
         schedules.install()
         snapshot_calls.install(hooks)
+        snapshot_locks.install()
         paging.install()
         self._ec2 = moto_calls.ec2_backend()
         self._ami = self._ec2.register_image(name="lab", description="the lab's image")

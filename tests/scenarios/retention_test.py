@@ -1,0 +1,104 @@
+"""The reaper under its own role: what goes is marked, recorded and deleted whole, what is locked
+stays, and nothing that somebody else made is touched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conftest import build_if_missing
+from scenarios.account import Account
+from scenarios.checks import until
+from scenarios.conftest import Launch
+from scenarios.instance import Instance
+from scenarios.operator import Operator
+from scenarios.places import CLI
+from scenarios.policies import document, policy
+
+DELETE_AFTER = "stillpoint:delete-after"
+PAST = "2020-01-01T00:00:00.000Z"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def documents(account: Account) -> None:
+    account.put_document("Retention-Calm", document("exit 0"))
+
+
+@pytest.fixture(scope="module")
+def operator(account: Account) -> Operator:
+    build_if_missing(CLI, "stillpoint-cli")
+    return Operator(account.cloud.endpoint)
+
+
+@pytest.fixture
+def instance(launch: Launch) -> Instance:
+    return launch("retention")
+
+
+def made(account: Account, policy_id: str, count: int) -> list[str]:
+    """Runs of a policy, one after the other; their run ids from the newest, all completed."""
+    ids = [account.run(policyId=policy_id)["runId"] for _ in range(count)]
+    until(lambda: all(one["State"] == "completed" for run in ids for one in account.snapshots(run)),
+          "the snapshots are completed")
+    return ids[::-1]
+
+
+def reap(account: Account, **request: Any) -> Any:
+    answer, is_error = account.invoke("stillpoint-reaper", request)
+    assert not is_error, answer
+    return answer
+
+
+def end_grace(account: Account, run_id: str) -> None:
+    ids = [one["SnapshotId"] for one in account.snapshots(run_id)]
+    account.ec2.create_tags(Resources=ids, Tags=[{"Key": DELETE_AFTER, "Value": PAST}])
+
+
+def test_a_set_goes_in_two_phases_and_a_locked_one_stays(
+    account: Account, operator: Operator, instance: Instance
+) -> None:
+    details = policy(instance.target, "Retention-Calm")
+    details["Schedules"][0]["RetainRule"] = {"Count": 1}
+    account.put_policy("retention", details)
+    newest, older, oldest = made(account, "retention", 3)
+    # A person's own snapshot, with all of our tags.
+    (first,) = account.snapshots(oldest)
+    own = account.ec2.create_snapshot(VolumeId=first["VolumeId"], Description="by hand")
+    account.ec2.create_tags(Resources=[own["SnapshotId"]], Tags=first["Tags"])
+
+    plan = operator.json("retain", "--dry-run", "--policy", "retention")
+    decisions = {(one["setId"], tuple(one["snapshotIds"])): one
+                 for one in plan["regions"]["us-east-1"]["decisions"]}
+    actions = {run: decisions[run, (account_id,)]["action"]["do"] for run, account_id in
+               ((run, next(one["SnapshotId"] for one in account.snapshots(run)
+                           if one["SnapshotId"] != own["SnapshotId"]))
+                for run in (newest, older, oldest))}
+    assert actions == {newest: "keep", older: "mark", oldest: "mark"}
+    assert decisions[oldest, (own["SnapshotId"],)]["reason"]["why"] == "notProvenOurs"
+    text = operator.says("retain", "--dry-run", "--policy", "retention")
+    assert "good set 1 of the 1 that stay" in text and "1 newer good sets stay" in text
+
+    assert reap(account)["marked"] >= 2
+    assert all(DELETE_AFTER in one["tags"] for one in account.snapshots(older))
+    assert DELETE_AFTER not in account.snapshots(newest)[0]["tags"]
+
+    (locked,) = account.snapshots(older)
+    account.ec2.lock_snapshot(SnapshotId=locked["SnapshotId"], LockMode="governance",
+                              LockDuration=1)
+    for run in (older, oldest):
+        end_grace(account, run)
+    done = reap(account)
+    assert done["deleted"]["retention"] == 1 and not done["failed"], done
+    assert [one["SnapshotId"] for one in account.snapshots(oldest)] == [own["SnapshotId"]]
+    (kept,) = account.snapshots(older)
+    assert DELETE_AFTER not in kept["tags"], "a locked set is not marked any more"
+
+    account.ec2.unlock_snapshot(SnapshotId=locked["SnapshotId"])
+    reap(account)
+    end_grace(account, older)
+    reap(account)
+    assert account.snapshots(older) == []
+    assert len(account.snapshots(newest)) == 1
+

@@ -484,7 +484,7 @@ def test_a_requested_firing_reaches_the_planner_as_its_event() -> None:
     assert rule["EventPattern"]["detail-type"] == ["Policy Firing Requested"]
     (target,) = rule["Targets"]
     assert (target["Arn"], target["InputPath"]) == ({"Fn::GetAtt": "Planner.Arn"}, "$.detail")
-    (permission,) = of_type(STACK, "AWS::Lambda::Permission").values()
+    permission = of_type(STACK, "AWS::Lambda::Permission")["FiringRequestedInvokesPlanner"]
     assert permission["SourceArn"] == {"Fn::GetAtt": "FiringRequestedRule.Arn"}
 
 

@@ -10,8 +10,7 @@ use stillpoint_aws::Cloud;
 use stillpoint_aws::outside::{Bus, Clock, Fault};
 use stillpoint_policy::{
     Estimate, Firing, Handler, INLINE_POLICY_ID, NextFiring, Plan, PlannedRun, Policy, Retain,
-    estimate,
-    parse, plan,
+    estimate, parse, plan,
 };
 use stillpoint_run::{LeftOutVolume, Order, Script, Volume};
 use stillpoint_telemetry::RefusalCode;

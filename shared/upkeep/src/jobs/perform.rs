@@ -38,7 +38,7 @@ async fn command<O: Outside>(
     command_id: &str,
     instance_id: &str,
 ) -> Result<CommandSeen, Fault> {
-    let state = outside.state(command_id, instance_id).await?;
+    let state = outside.state(command_id, instance_id, None).await?;
     let last = |text: &str| {
         let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
         line.unwrap_or_default().chars().take(WORDS_CHARS_MAX).collect::<String>()
@@ -119,10 +119,15 @@ async fn verify<O: Outside>(
     let named = volumes.iter().map(|(volume_id, device)| {
         format!("{volume_id}={device}={}", places.get(device.as_str()).copied().unwrap_or(""))
     });
-    let mut parameters = parameters.clone();
-    parameters.insert("volumes".to_owned(), named.collect::<Vec<_>>().join(","));
-    parameters.insert("drillId".to_owned(), job.order.id.clone());
-    parameters.insert("timeout".to_owned(), timeout_secs.to_string());
+    let named = named.collect::<Vec<_>>().join(",");
+    let own = [
+        ("volumes", named),
+        ("drillId", job.order.id.clone()),
+        ("timeout", timeout_secs.to_string()),
+    ];
+    let asked = parameters.iter().map(|(name, value)| (name.clone(), vec![value.clone()]));
+    let own = own.map(|(name, value)| (name.to_owned(), vec![value]));
+    let parameters = asked.chain(own).collect();
     let command = SendCommand {
         instance_id: instance_id.to_owned(),
         document: document.clone(),

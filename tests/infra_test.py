@@ -74,6 +74,19 @@ CALLS = {
         "logs:CreateLogStream",
         "logs:PutLogEvents",
     },
+    "LifecycleRole": {
+        "ec2:CopySnapshot",
+        "ec2:CreateTags",
+        "ec2:DescribeFastSnapshotRestores",
+        "ec2:DescribeSnapshots",
+        "ec2:DisableFastSnapshotRestores",
+        "ec2:EnableFastSnapshotRestores",
+        "ec2:ModifySnapshotAttribute",
+        "ssm:GetParametersByPath",
+        "dynamodb:PutItem",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
     "RestorerRole": {
         "ec2:AttachVolume",
         "ec2:CreateTags",
@@ -104,16 +117,18 @@ STAR_SIDS = {
     ("RunnerRole", "SeeSnapshotsAndCommands"),
     ("ReaperRole", "SeeWhatThereIs"),
     ("RestorerRole", "SeeSetsAndMachines"),
+    ("LifecycleRole", "SeeSetsAndCopies"),
 }
 
 # Environment variables beside those that all functions have.
 OWN_SETTINGS = {
     "Reaper": {"STILLPOINT_GRACE_HOURS": {"Ref": "RetentionGraceHours"}},
+    "Lifecycle": {"STILLPOINT_JOBS_TABLE": {"Ref": "Jobs"}},
     "Restorer": {"STILLPOINT_JOBS_TABLE": {"Ref": "Jobs"}},
 }
 
 # Copies are in other Regions.
-ACROSS_REGIONS = {"ReaperRole"}
+ACROSS_REGIONS = {"LifecycleRole", "ReaperRole"}
 
 SNAPSHOT_MAKERS = {
     "ec2:CreateSnapshot",
@@ -433,7 +448,7 @@ def test_every_queue_refuses_what_is_not_encrypted_on_its_way() -> None:
 
 
 def test_functions_are_what_the_binary_expects() -> None:
-    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner", "reaper", "restorer"}
+    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner", "reaper", "restorer", "lifecycle"}
     for name, function in FUNCTIONS.items():
         assert function["Runtime"] == "provided.al2023", name
         assert function["Environment"]["Variables"] == {

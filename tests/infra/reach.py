@@ -18,6 +18,7 @@ CLIENTS = {
     "ec2": "ec2",
     "ec2_once": "ec2",
     "ec2_in": "ec2",
+    "ec2_once_in": "ec2",
     "ssm": "ssm",
     "ssm_once": "ssm",
     "events": "events",
@@ -31,6 +32,7 @@ CLIENTS = {
 # The parts of shared/upkeep that a function uses.
 UPKEEP = {
     "reaper": ["reaper.rs", "rules.rs"],
+    "lifecycle": ["lifecycle/mod.rs", "rules.rs"],
     "restorer": ["jobs/mod.rs", "jobs/perform.rs", "jobs/prepare.rs"],
 }
 

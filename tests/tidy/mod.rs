@@ -73,6 +73,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
                 "stillpoint-wire",
             ],
         ),
+        ("stillpoint-lifecycle", &["stillpoint-aws", "stillpoint-telemetry", "stillpoint-upkeep"]),
         ("stillpoint-reaper", &["stillpoint-aws", "stillpoint-telemetry", "stillpoint-upkeep"]),
         (
             "stillpoint-planner",
@@ -98,6 +99,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
             "stillpoint-bootstrap",
             &[
                 "stillpoint-aws",
+                "stillpoint-lifecycle",
                 "stillpoint-planner",
                 "stillpoint-reaper",
                 "stillpoint-restorer",

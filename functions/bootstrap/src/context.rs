@@ -15,6 +15,7 @@ pub(crate) struct Context {
 pub(crate) enum Function {
     Planner,
     Runner,
+    Lifecycle,
     Restorer,
     Reaper {
         /// How long a set stays after it was marked.
@@ -36,10 +37,11 @@ impl Context {
         let function = match need("_HANDLER")?.as_str() {
             "planner" => Function::Planner,
             "runner" => Function::Runner,
+            "lifecycle" => Function::Lifecycle,
             "restorer" => Function::Restorer,
             "reaper" => Function::Reaper { grace_ms: grace_ms(&need("STILLPOINT_GRACE_HOURS")?)? },
             other => {
-                let allowed = "\"planner\", \"runner\", \"reaper\", \"restorer\"";
+                let allowed = "\"planner\", \"runner\", \"reaper\", \"restorer\", \"lifecycle\"";
                 return Err(format!("_HANDLER: found {other:?}, allowed {allowed}"));
             }
         };

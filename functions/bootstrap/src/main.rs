@@ -33,6 +33,15 @@ async fn main() -> Result<(), Error> {
             }))
             .await
         }
+        Function::Lifecycle => {
+            run(service_fn(|event: LambdaEvent<Value>| async move {
+                let (request_id, dead_at_ms) = (&event.context.request_id, event.context.deadline);
+                stillpoint_lifecycle::handle(cloud, request_id, dead_at_ms)
+                    .await
+                    .map_err(|fault| Error::from(fault.to_string()))
+            }))
+            .await
+        }
         Function::Restorer => {
             run(service_fn(|event: LambdaEvent<Value>| async move {
                 let (request_id, dead_at_ms) = (&event.context.request_id, event.context.deadline);

@@ -16,6 +16,7 @@ mod history;
 mod inventory;
 mod jobs;
 mod ledger;
+mod lifecycle;
 mod machines;
 mod parameters;
 mod shelf;
@@ -118,6 +119,16 @@ impl Cloud {
 }
 
 impl Cloud {
+    /// EC2 of a Region for calls that have no token: sent once, whatever happens.
+    fn ec2_once_in(&self, region: &str) -> aws_sdk_ec2::Client {
+        let region = aws_config::Region::new(region.to_owned());
+        let config = aws_sdk_ec2::config::Builder::from(&self.config)
+            .region(region)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        aws_sdk_ec2::Client::from_conf(config)
+    }
+
     /// EC2 of a Region; the home Region's is kept.
     fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
         if self.config.region().is_some_and(|home| home.as_ref() == region) {

@@ -1,6 +1,6 @@
 //! What happens to a snapshot set after it was made.
 //!
-//! [`jobs`] carries out restores and drills. [`reaper`] carries out what `stillpoint_retention` decides. What is known of a set is read from
+//! [`lifecycle`] copies, shares and keeps fast restore. [`jobs`] carries out restores and drills. [`reaper`] carries out what `stillpoint_retention` decides. What is known of a set is read from
 //! its tags ([`observe`]), what is wanted from the policies ([`rules`]); nothing is kept anywhere
 //! else, so that whoever starts from the beginning goes on where somebody else stopped.
 //!
@@ -8,6 +8,7 @@
 
 pub mod adopt;
 pub mod jobs;
+pub mod lifecycle;
 pub mod observe;
 pub mod outside;
 pub mod reaper;

@@ -1,9 +1,11 @@
 //! What is needed of the world, as traits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 pub use stillpoint_drive::outside::{Bus, Clock, Fault, FaultKind};
+
+use crate::lifecycle::decide::Copy;
 
 /// A snapshot as EC2 describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,4 +119,56 @@ pub struct Discarded {
     pub in_use: bool,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// What follows a set: copies, fast restore, sharing. All but the copy can be asked for again.
+pub trait Follow: Sync {
+    /// Takes a lease that nobody has; false if somebody has it.
+    fn take_lease(
+        &self,
+        name: &str,
+        driver: &str,
+        now_ms: u64,
+        until_ms: u64,
+    ) -> impl Future<Output = Result<bool, Fault>> + Send;
+    /// Gives it back.
+    fn give_lease(
+        &self,
+        name: &str,
+        driver: &str,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Snapshot and the zones, by name and by id, in which fast restore is on or coming.
+    fn fast_restores(
+        &self,
+    ) -> impl Future<Output = Result<BTreeMap<String, BTreeSet<String>>, Fault>> + Send;
+    /// CopySnapshot, sent once: it takes no token.
+    fn copy_snapshot(
+        &self,
+        from_region: &str,
+        copy: &Copy,
+    ) -> impl Future<Output = Result<String, Fault>> + Send;
+    /// EnableFastSnapshotRestores.
+    fn enable_fast_restore(
+        &self,
+        snapshot_id: &str,
+        zones: &[String],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// DisableFastSnapshotRestores.
+    fn disable_fast_restore(
+        &self,
+        snapshot_id: &str,
+        zones: &[String],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Lets accounts make volumes of a snapshot.
+    fn share(
+        &self,
+        snapshot_id: &str,
+        accounts: &[String],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Ends that.
+    fn unshare(
+        &self,
+        snapshot_id: &str,
+        accounts: &[String],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
 }

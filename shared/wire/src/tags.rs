@@ -44,6 +44,10 @@ pub const DRILL_FAILED: &str = "failed";
 pub const COPY_OF: &str = "stillpoint:copy-of";
 /// On a copy: the volume, since EC2 shows none that has a meaning.
 pub const VOLUME_ID: &str = "stillpoint:volume-id";
+/// The zones in which fast restore was turned on here.
+pub const FAST_RESTORE: &str = "stillpoint:fast-restore";
+/// How far the sharing is, until when, and with whom.
+pub const SHARED: &str = "stillpoint:shared";
 /// On what a restore or a drill made, and on the volumes that it replaced.
 pub const JOB_ID: &str = "stillpoint:job-id";
 /// On a volume that a restore took out of an instance: that restore.

@@ -99,6 +99,7 @@ CALLS = {
         "ec2:StartInstances",
         "ec2:StopInstances",
         "ssm:GetCommandInvocation",
+        "ssm:ListCommandInvocations",
         "ssm:SendCommand",
         "dynamodb:GetItem",
         "dynamodb:PutItem",

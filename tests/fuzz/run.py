@@ -25,8 +25,9 @@ COVERAGE = [
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters", "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares", "--cfg=fuzzing",
 ]
-# An input that takes longer is a finding, like one that needs more memory.
-SECONDS_PER_INPUT, MEGABYTES = 5, 1024
+# An input that takes longer is a finding, like one that needs more memory. By the clock, so that a
+# busy machine needs room.
+SECONDS_PER_INPUT, MEGABYTES = 25, 1024
 STATUS_SECONDS = 30
 
 

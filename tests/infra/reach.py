@@ -2,7 +2,7 @@
 
 Read from the Rust sources, since shared/aws is the only room that names the SDK and has one shape:
 methods of `Cloud` that send requests. A function reaches a method when it, or shared/drive if it
-is built with that, calls it on `cloud` or `outside`; methods reach each other by `self`.
+is built with that, calls it on one of the names that drivers give to the outside; methods reach each other by `self`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ CLIENTS = {
     "ec2_once_in": "ec2",
     "ssm": "ssm",
     "ssm_once": "ssm",
+    "ssm_poll": "ssm",
     "events": "events",
     "dynamodb": "dynamodb",
     "lambda": "lambda",
@@ -39,7 +40,7 @@ UPKEEP = {
 _METHOD = re.compile(r"^\s*(?:pub(?:\([a-z]+\))? )?async fn (\w+)", re.MULTILINE)
 _CALL = re.compile(rf"self\s*\.({'|'.join(CLIENTS)})(?:\(region\))?\s*\.(\w+)\(\)")
 _OWN = re.compile(r"self\s*\.(\w+)\(")
-_OUTSIDE = re.compile(r"\b(?:cloud|outside)\s*\.(\w+)(?:::<[^>]*>)?\(")
+_OUTSIDE = re.compile(r"\b(?:cloud|outside|account|batch|store)\s*\.(\w+)(?:::<[^>]*>)?\(")
 
 
 def _text(folder: Path) -> str:
@@ -67,7 +68,8 @@ def operations(handler: str) -> set[str]:
     folder = ROOT / "functions" / handler
     text = _text(folder / "src")
     needs = tomllib.loads((folder / "Cargo.toml").read_text())["dependencies"]
-    if "stillpoint-drive" in needs:
+    # The planner has drive's shapes and drives nothing.
+    if "stillpoint-drive" in needs and re.search(r"\badvance\(|\bBatch\b", text):
         text += _text(ROOT / "shared" / "drive" / "src")
     for part in UPKEEP.get(handler, []):
         text += (ROOT / "shared" / "upkeep" / "src" / part).read_text()

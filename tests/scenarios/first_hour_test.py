@@ -8,7 +8,6 @@ page's; so a page that goes astray fails here. In between, a host without the ag
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re

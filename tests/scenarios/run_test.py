@@ -125,7 +125,7 @@ def test_on_a_terminal_the_runs_are_lines_that_move(
     assert f"○ {instance.id}  pre-script, then the set" in done.stdout
     assert "0 of 1 done" in done.stdout
     # Every line that was drawn is taken back before the table of the end.
-    assert "\x1b[1A" in done.stdout and "BEGAN (UTC)" in done.stdout.splitlines()[-2]
+    assert "\x1b[2A" in done.stdout and "BEGAN (UTC)" in done.stdout.splitlines()[-2]
 
 
 # --- Stillpoint-RunNow -----------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 //! The serialized shapes: what goes over the wire comes back, what does not belong
 //! there is refused with a reason, and nothing that arrives can make us panic.
 
+mod vss;
+
 use proptest::prelude::*;
 use stillpoint_run::Run;
 use stillpoint_wire::receipt::{HoldState, RECEIPT_VERSION, find};

@@ -28,6 +28,12 @@ fn scenario_1_a_dead_holder_is_thawed_at_once() {
     assert_eq!(bed.agent(&["post-script", "--execution-id", &super::bed::id(2)]).code, 0);
 }
 
+/// The processor time that the first thread of a process has had.
+fn worked(pid: i32) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
 #[test]
 fn scenario_1_one_dead_sentinel_changes_nothing() {
     let Some(bed) = Bed::with(&BOTH) else { return };
@@ -35,7 +41,11 @@ fn scenario_1_one_dead_sentinel_changes_nothing() {
         let id = id(u32::try_from(round).unwrap());
         assert_eq!(bed.agent(&["pre-script", "--execution-id", &id]).code, 0);
         kill(bed.pids(&id, "sentinel")[sentinel], libc::SIGKILL);
+        let before = worked(bed.pids(&id, "holder")[0]);
         assert!(bed.is_frozen("ext4"));
+        // A third of a second has passed; at real-time priority it must not be spent working.
+        let work = worked(bed.pids(&id, "holder")[0]) - before;
+        assert!(work < Duration::from_millis(100), "the holder does not rest: {work:?}");
         let post = bed.agent(&["post-script", "--execution-id", &id]);
         assert!(post.code == 0 && post.receipt.hold.as_ref().unwrap().unbroken, "{post:?}");
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use stillpoint_agent::cli::TIMEOUT_DEFAULT;
 use stillpoint_agent::flush::STALL_MAX;
 use stillpoint_agent::{pagecache, sys};
 use stillpoint_wire::receipt::HoldState;
@@ -87,6 +88,36 @@ fn scenario_16_a_writer_at_half_the_devices_speed_is_caught_up_with() {
     let stall = added_stall(&calls, &hold);
     eprintln!("half the device's speed: added stall {stall:.1?}");
     assert!(hold.unbroken && stall < STALL_MAX, "{stall:?}");
+}
+
+/// With DLM's own timeout, which leaves seven seconds for the flush.
+#[test]
+fn scenario_16_a_writer_near_the_devices_speed_is_held_shortly_or_refused_in_time() {
+    const DEVICE: u64 = 20_000_000;
+    const CHUNK: u64 = 64 << 10;
+    let Some(bed) = Bed::new() else { return };
+    let Some(slow) = Slow::new(&bed, "ext4", 300, DEVICE) else { return };
+    for percent in [90, 100, 110] {
+        let rest = Duration::from_nanos(CHUNK * 1_000_000_000 / (DEVICE * percent / 100));
+        let stream = Writer::start(&slow.point, "stream", 64 << 10, 64 << 20, rest);
+        std::thread::sleep(Duration::from_millis(500));
+        let (id, begun) = (id(u32::try_from(percent).unwrap()), std::time::Instant::now());
+        let pre = bed.agent(&["pre-script", "--execution-id", &id]);
+        let took = begun.elapsed();
+        assert!(took < TIMEOUT_DEFAULT - Duration::from_secs(1), "{percent} %: {took:?}");
+        std::thread::sleep(Duration::from_millis(200));
+        let post = bed.agent(&["post-script", "--execution-id", &id]);
+        let calls = stream.end();
+        if pre.code == 206 {
+            assert_eq!((pre.receipt.state, post.code), (HoldState::Refused, 205), "{post:?}");
+            eprintln!("{percent} % of the device: refused after {took:.1?}");
+            continue;
+        }
+        assert_eq!((pre.code, post.code), (0, 0), "{percent} %: {pre:?} {post:?}");
+        let stall = added_stall(&calls, &post.receipt.hold.unwrap());
+        eprintln!("{percent} % of the device: frozen after {took:.1?}, added stall {stall:.1?}");
+        assert!(stall <= 2 * STALL_MAX, "{percent} %: {stall:?}");
+    }
 }
 
 #[test]

@@ -137,6 +137,9 @@ def ssm_checks(action: str, body: dict[str, Any], tags: TagLookup) -> list[Check
         if not body.get("InstanceIds"):
             checks.append(Check(full, ec2_arn("instance", "*")))
         return checks
+    if action == "GetParametersByPath":
+        path = str(body.get("Path", ""))
+        return [Check(full, f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{path}")]
     if "Document" in action and body.get("Name"):
         name = str(body["Name"])
         return [

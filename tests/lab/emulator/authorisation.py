@@ -46,7 +46,9 @@ def install(tags_of: authz.TagLookup, attached: Callable[[str], list[str]]) -> N
                 k: v[0] for k, v in query.items()
             }
             checks.set(authz.ec2_checks(params.get("Action", ""), params, tags_of, attached))
-        elif service == "ssm" and (action in COMMAND_ACTIONS or "Document" in action):
+        elif service == "ssm" and (
+            action in COMMAND_ACTIONS or "Document" in action or action == "GetParametersByPath"
+        ):
             checks.set(authz.ssm_checks(action, json.loads(body or b"{}"), tags_of))
         elif service == "events" and action == "PutEvents":
             checks.set(authz.events_checks(json.loads(body or b"{}")))

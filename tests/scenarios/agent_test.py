@@ -92,6 +92,8 @@ def test_two_filesystems_are_application_consistent(account: Account, instance: 
             "stillpoint:pre-script": "SUCCESS",
             "stillpoint:post-script": "SUCCESS",
             "stillpoint:frozen-ms": str(event["frozenMs"]),
+            "stillpoint:set-consistency": "application",
+            "stillpoint:set-size": "2",
         }
     tags = instance_tags(account, instance)
     assert tags["stillpoint:last-outcome"].startswith("completed application 2")

@@ -53,7 +53,7 @@ def test_a_plan_is_the_planners_own_and_touches_nothing(
 
     text = operator.says("plan", "--policy", "cli-plan")
     for words in (instance.id, "Cli-Calm: pre and post", "boot volume (ExcludeBootVolume)",
-                  "2 ec2:CreateSnapshots", by_id["nextFirings"][0],
+                  "2 ec2:CreateSnapshots", by_id["nextFirings"][0]["at"],
                   f"{unmanaged.id}  Cli-Calm cannot run: the instance is not managed"):
         assert words in text, text
 

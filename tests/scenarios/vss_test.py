@@ -132,6 +132,8 @@ def test_a_set_with_every_snapshot_marked_is_application_consistent(
             "stillpoint:device": devices[one["VolumeId"]],
             "stillpoint:consistency": "application",
             "stillpoint:frozen-ms": str(event["frozenMs"]),
+            "stillpoint:set-consistency": "application",
+            "stillpoint:set-size": "2",
             # The document cannot take this value; it is added afterwards.
             "owner": "dba & web",
             "AppConsistent": spelling,

@@ -20,6 +20,9 @@ use crate::{failpoint, pagecache, sys, thaw};
 /// The threads do little more than one system call; with all memory locked, the
 /// standard two megabytes each would be real memory.
 const STACK_BYTES: usize = 64 * 1024;
+/// A thread that has not begun by then is done without until it does.
+const BEGUN_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// What is to be done for one filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +99,20 @@ impl Crew {
         };
         let crew = Self { shared: Arc::new(shared) };
         crew.grow(threads)?;
+        crew.wait_until_begun();
         Ok(crew)
+    }
+
+    /// A thread takes memory when it begins to run, which on a busy machine may be long after
+    /// it was started, and must not be after the first freeze.
+    fn wait_until_begun(&self) {
+        let until_ns = sys::boottime_ns() + thaw::nanos(BEGUN_WITHIN);
+        let begun = |thread: &AtomicI32| thread.load(SeqCst) != 0;
+        let started = self.shared.started.load(SeqCst);
+        while !self.shared.threads.iter().take(started).all(begun) && sys::boottime_ns() < until_ns
+        {
+            thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// Starts more threads, no more in all than there are filesystems.

@@ -129,6 +129,15 @@ impl Stage {
         self.bed.all_thawed(&["ext4"]);
     }
 
+    /// Waits for the stand-in to have written this: it writes down what it did after its answer.
+    fn comes_to(&self, file: &str, expected: &str) {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while self.read(file) != expected && std::time::Instant::now() < until {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(self.read(file), expected);
+    }
+
     /// A hold whose processes are all killed; whatever comes next has to undo it.
     fn abandoned(&self, number: u32) {
         self.held(number);

@@ -85,14 +85,14 @@ fn a_lock_of_mongodb_is_ended_whoever_dies_and_one_that_is_gone_breaks_the_hold(
     stage.abandoned(1);
     assert_eq!(stage.read("locks"), "1");
     stage.ended(1, 203, "the next call let go of mongodb");
-    assert_eq!(stage.read("locks"), "0");
+    stage.comes_to("locks", "0");
     // It cannot be unlocked: that is a thaw that is not confirmed, until it can.
     stage.abandoned(2);
     stage.write("fail-fsyncUnlock", "interrupted");
     stage.ended(2, 202, "mongodb is still held: interrupted");
     stage.remove("fail-fsyncUnlock");
     stage.ended(2, 203, "let go of mongodb");
-    assert_eq!(stage.read("locks"), "0");
+    stage.comes_to("locks", "0");
     stage.held(3);
     stage.kill();
     stage.ended(3, 203, "");

@@ -255,18 +255,40 @@ fn a_failed_pre_script_is_followed_by_a_post_script_and_a_new_attempt() {
 
 #[test]
 fn failed_for_good_is_crash_if_fallback_is_allowed() {
-    for pre in [
-        exits(201, Proof::None),
-        end(StageResult::TimedOut, None, Proof::None),
-        end(StageResult::Unknown, None, Proof::None),
+    let released = || vec![exits(205, Proof::None)];
+    // Nobody knows whether it was sent, so the first post-script may have overtaken it.
+    let unknown = vec![exits(205, Proof::None), later(exits(205, Proof::None))];
+    for (pre, post) in [
+        (exits(201, Proof::None), released()),
+        (end(StageResult::TimedOut, None, Proof::None), released()),
+        (end(StageResult::Unknown, None, Proof::None), unknown),
     ] {
-        let answers = || vec![pre.clone(), exits(205, Proof::None)];
+        let answers = || [vec![pre.clone()], post.clone()].concat();
         let mut with_fallback = answers();
         with_fallback.push(created());
         check(order(), with_fallback, (Outcome::CompletedWithIssues, CRASH, Some(Code::PreFailed)));
         let strict = order_with(|script| script.fallback = false);
         check(strict, answers(), (Outcome::Failed, None, Some(Code::PreFailed)));
     }
+}
+
+#[test]
+fn a_post_script_that_may_have_overtaken_its_pre_script_is_sent_again() {
+    let unknown = end(StageResult::Unknown, None, Proof::None);
+    let (run, owed) = tell(order(), vec![unknown, exits(205, Proof::None)]);
+    assert!(matches!(owed.last(), Some(Owed::Command { stage: Stage::Post, .. })));
+    assert!(run.thaw_owed.is_some(), "the instance may freeze yet");
+    assert!(matches!(stillpoint_run::owed(&run), Owed::Command { stage: Stage::Post, .. }));
+    let not_before_ms = stillpoint_run::not_before_ms(&run);
+    assert!(not_before_ms > 30_000, "once Systems Manager cannot deliver it: {not_before_ms}");
+}
+
+/// The same answer, of a command that was sent when no other can still be on its way.
+fn later(seen: Seen) -> Seen {
+    let Seen::Script { mut end, next_execution_id } = seen else { return seen };
+    end.report.started_ms = 3_600_000;
+    end.report.ended_ms = 3_600_001;
+    Seen::Script { end, next_execution_id }
 }
 
 #[test]

@@ -196,6 +196,7 @@ impl State {
 
     /// Something that can happen has happened.
     pub(crate) fn reach(&mut self, what: &str) {
+        let what = what.trim_end();
         if !self.reached.contains(what) {
             self.reached.insert(what.to_owned());
         }

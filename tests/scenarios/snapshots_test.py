@@ -4,7 +4,6 @@ lost and throttled calls are settled, and a run that cannot be finished is not l
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest

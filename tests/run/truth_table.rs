@@ -272,17 +272,6 @@ fn failed_for_good_is_crash_if_fallback_is_allowed() {
     }
 }
 
-#[test]
-fn a_post_script_that_may_have_overtaken_its_pre_script_is_sent_again() {
-    let unknown = end(StageResult::Unknown, None, Proof::None);
-    let (run, owed) = tell(order(), vec![unknown, exits(205, Proof::None)]);
-    assert!(matches!(owed.last(), Some(Owed::Command { stage: Stage::Post, .. })));
-    assert!(run.thaw_owed.is_some(), "the instance may freeze yet");
-    assert!(matches!(stillpoint_run::owed(&run), Owed::Command { stage: Stage::Post, .. }));
-    let not_before_ms = stillpoint_run::not_before_ms(&run);
-    assert!(not_before_ms > 30_000, "once Systems Manager cannot deliver it: {not_before_ms}");
-}
-
 /// The same answer, of a command that was sent when no other can still be on its way.
 fn later(seen: Seen) -> Seen {
     let Seen::Script { mut end, next_execution_id } = seen else { return seen };

@@ -95,6 +95,9 @@ class Server:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         config = Config()
         config.bind = [f"127.0.0.1:{self._lab.port}"]
+        # Longer than a client keeps an idle connection, as with the real endpoints: a call that
+        # is sent at the moment of closing is one whose reply was lost.
+        config.keep_alive_timeout = 300.0
         config.graceful_timeout = 1.0
         config.shutdown_timeout = 2.0
         config.loglevel = "WARNING"

@@ -41,11 +41,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         ("stillpoint-run", &[]),
         ("stillpoint-telemetry", &[]),
         ("stillpoint-wire", &["stillpoint-run"]),
-        ("stillpoint-budget", &[]),
-        (
-            "stillpoint-drive",
-            &["stillpoint-budget", "stillpoint-policy", "stillpoint-run", "stillpoint-wire"],
-        ),
+        ("stillpoint-drive", &["stillpoint-run", "stillpoint-wire"]),
         (
             "stillpoint-upkeep",
             &[
@@ -59,7 +55,6 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         (
             "stillpoint-aws",
             &[
-                "stillpoint-budget",
                 "stillpoint-drive",
                 "stillpoint-policy",
                 "stillpoint-restore",
@@ -83,7 +78,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         (
             "stillpoint-planner",
             &[
-                "stillpoint-drive",
+                "stillpoint-aws",
                 "stillpoint-policy",
                 "stillpoint-run",
                 "stillpoint-telemetry",
@@ -92,15 +87,10 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         ),
         (
             "stillpoint-runner",
-            &["stillpoint-drive", "stillpoint-run", "stillpoint-telemetry", "stillpoint-wire"],
-        ),
-        (
-            "stillpoint-guard",
             &[
+                "stillpoint-aws",
                 "stillpoint-drive",
-                "stillpoint-policy",
                 "stillpoint-run",
-                "stillpoint-runner",
                 "stillpoint-telemetry",
                 "stillpoint-wire",
             ],
@@ -109,14 +99,12 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
             "stillpoint-bootstrap",
             &[
                 "stillpoint-aws",
-                "stillpoint-guard",
                 "stillpoint-lifecycle",
                 "stillpoint-planner",
                 "stillpoint-reaper",
                 "stillpoint-restorer",
                 "stillpoint-runner",
                 "stillpoint-telemetry",
-                "stillpoint-wire",
             ],
         ),
         ("stillpoint-agent", &["stillpoint-wire"]),
@@ -131,20 +119,6 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
                 "stillpoint-run",
                 "stillpoint-telemetry",
                 "stillpoint-upkeep",
-                "stillpoint-wire",
-            ],
-        ),
-        (
-            "stillpoint-sim",
-            &[
-                "stillpoint-agent",
-                "stillpoint-budget",
-                "stillpoint-drive",
-                "stillpoint-guard",
-                "stillpoint-planner",
-                "stillpoint-policy",
-                "stillpoint-run",
-                "stillpoint-runner",
                 "stillpoint-wire",
             ],
         ),
@@ -169,7 +143,6 @@ fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
             assert_eq!(sdk, None, "{room} names the SDK");
         }
         let pure = [
-            "stillpoint-budget",
             "stillpoint-run",
             "stillpoint-policy",
             "stillpoint-restore",
@@ -186,7 +159,6 @@ fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
     }
     for file in sources(&root().join("shared")) {
         let pure = [
-            "shared/budget/",
             "shared/run/",
             "shared/policy/",
             "shared/restore/",

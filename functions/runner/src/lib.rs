@@ -3,5 +3,4 @@
 mod handler;
 mod metrics;
 
-pub use handler::handle;
-pub use metrics::finished as metrics_of;
+pub use handler::{BatchAnswer, Failure, QueueEvent, handle};

@@ -28,8 +28,7 @@ pub fn apply(run: &mut Run, fact: &Fact) {
             run.doubt = Some(cause.clone());
             run.phase = Phase::Snapshot;
         }
-        Fact::Interrupted { over } => {
-            run.over |= *over;
+        Fact::Interrupted => {
             run.set_uncertain = true;
             if run.doubt.is_none() {
                 run.doubt = Some(Cause::new(
@@ -85,7 +84,6 @@ pub fn apply(run: &mut Run, fact: &Fact) {
             run.create = Some(*call);
             run.doubt = Some(cause.clone());
             if run.phase == Phase::Snapshot && run.thaw_owed.is_some() {
-                run.windows_throttled += u32::from(cause.code == Code::CreateThrottled);
                 run.phase = Phase::PostScript;
             }
         }
@@ -102,7 +100,7 @@ pub fn apply(run: &mut Run, fact: &Fact) {
         }
         Fact::PostEnded { report, again } => {
             run.post_tries += 1;
-            if report.says_nothing_held() && !*again {
+            if report.says_nothing_held() {
                 run.thaw_owed = None;
             }
             run.post = Some(report.clone());

@@ -143,10 +143,7 @@ pub enum Fact {
     /// There is no script to run: straight to CreateSnapshots, with nothing held.
     NoScript(Cause),
     /// Somebody stopped half-way; what was under way is not known.
-    Interrupted {
-        /// Whether the start window is over by now.
-        over: bool,
-    },
+    Interrupted,
     /// The VSS document is under way.
     CommandSent {
         /// SSM's id.

@@ -5,6 +5,7 @@ mod policy;
 mod restore;
 mod retention;
 mod run;
+mod sim_short;
 mod tidy;
 mod upkeep;
 mod wire;

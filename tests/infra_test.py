@@ -26,6 +26,7 @@ ALL_DOCUMENTS = of_type(STACK, "AWS::SSM::Document")
 # Those that run on an instance; the others are Automation's.
 DOCUMENTS = {n: one for n, one in ALL_DOCUMENTS.items() if one["DocumentType"] == "Command"}
 PEOPLE = of_type(STACK, "AWS::IAM::ManagedPolicy")
+SOURCES = of_type(STACK, "AWS::Lambda::EventSourceMapping")
 
 # What each role calls, and nothing else: an action that is added here needs a caller.
 CALLS = {
@@ -37,6 +38,7 @@ CALLS = {
         "ssm:GetInventory",
         "ssm:GetParameter",
         "events:PutEvents",
+        "dynamodb:PutItem",
         "sqs:SendMessage",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
@@ -53,6 +55,25 @@ CALLS = {
         "events:PutEvents",
         "dynamodb:GetItem",
         "dynamodb:PutItem",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    },
+    "GuardRole": {
+        "ec2:CreateTags",
+        "ec2:DescribeSnapshots",
+        "ssm:SendCommand",
+        "ssm:GetCommandInvocation",
+        "ssm:ListCommands",
+        "ssm:ListCommandInvocations",
+        "ssm:CancelCommand",
+        "ssm:GetParametersByPath",
+        "events:PutEvents",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
         "sqs:ReceiveMessage",
         "sqs:DeleteMessage",
         "sqs:GetQueueAttributes",
@@ -116,6 +137,7 @@ CALLS = {
 STAR_SIDS = {
     ("PlannerRole", "SeeTargets"),
     ("RunnerRole", "SeeSnapshotsAndCommands"),
+    ("GuardRole", "SeeSnapshotsAndCommands"),
     ("ReaperRole", "SeeWhatThereIs"),
     ("RestorerRole", "SeeSetsAndMachines"),
     ("LifecycleRole", "SeeSetsAndCopies"),
@@ -449,22 +471,21 @@ def test_every_queue_refuses_what_is_not_encrypted_on_its_way() -> None:
 
 
 def test_functions_are_what_the_binary_expects() -> None:
-    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner", "reaper", "restorer", "lifecycle"}
+    assert {f["Handler"] for f in FUNCTIONS.values()} == {"planner", "runner", "guard", "reaper", "restorer", "lifecycle"}
     for name, function in FUNCTIONS.items():
         assert function["Runtime"] == "provided.al2023", name
         assert function["Environment"]["Variables"] == {
             "STILLPOINT_BUS": {"Ref": "Bus"},
             "STILLPOINT_TABLE": {"Ref": "Ledger"},
+            "STILLPOINT_STATE": {"Ref": "State"},
             "STILLPOINT_POLICY_PREFIX": "/stillpoint/policies/",
+            "STILLPOINT_SCHEDULE_PREFIX": "/stillpoint/schedules/",
         } | OWN_SETTINGS.get(name, {}), name
         assert function["FunctionName"] == f"stillpoint-{function['Handler']}"
 
 
 def test_a_message_stays_hidden_while_its_runner_may_live() -> None:
-    runs, (source,) = (
-        QUEUES["RunsQueue"],
-        of_type(STACK, "AWS::Lambda::EventSourceMapping").values(),
-    )
+    runs, source = QUEUES["RunsQueue"], SOURCES["RunnerSource"]
     limit_s = FUNCTIONS["Runner"]["Timeout"]
     assert runs["VisibilityTimeout"] > limit_s + source["MaximumBatchingWindowInSeconds"]
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -472,6 +493,26 @@ def test_a_message_stays_hidden_while_its_runner_may_live() -> None:
     assert source["ScalingConfig"]["MaximumConcurrency"] >= 2
     tries_s = runs["VisibilityTimeout"] * runs["RedrivePolicy"]["maxReceiveCount"]
     assert tries_s < runs["MessageRetentionPeriod"], "a message would expire before it is given up"
+
+
+def test_every_dead_letter_reaches_the_guard() -> None:
+    letters = {name: s for name, s in SOURCES.items() if name != "RunnerSource"}
+    read = {s["EventSourceArn"]["Fn::GetAtt"].removesuffix(".Arn") for s in letters.values()}
+    assert read == {name for name in QUEUES if name.endswith("DeadQueue")}
+    for source in letters.values():
+        assert source["FunctionName"] == {"Ref": "Guard"}
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    for queue in read:
+        assert QUEUES[queue]["VisibilityTimeout"] > FUNCTIONS["Guard"]["Timeout"]
+
+
+def test_the_guard_looks_around_every_minute_and_begins_nothing() -> None:
+    schedule = STACK["Resources"]["GuardSchedule"]["Properties"]
+    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert schedule["Target"]["Arn"] == {"Fn::GetAtt": "Guard.Arn"}
+    assert not grants(actions(ROLES["GuardRole"]), SNAPSHOT_MAKERS)
+    indexes = STACK["Resources"]["Ledger"]["Properties"]["GlobalSecondaryIndexes"]
+    assert "due" in {index["IndexName"] for index in indexes}
 
 
 def test_what_is_given_up_is_kept_longer_than_what_waits() -> None:
@@ -593,9 +634,28 @@ def test_the_stack_says_which_version_it_is() -> None:
 
 
 def test_the_policy_is_where_the_planner_looks() -> None:
-    (parameter,) = of_type(POLICY_STACK, "AWS::SSM::Parameter").values()
+    parameter = of_type(POLICY_STACK, "AWS::SSM::Parameter")["Policy"]
     assert parameter["Name"] == {"Fn::Sub": "/stillpoint/policies/${PolicyId}"}
     prefix = FUNCTIONS["Planner"]["Environment"]["Variables"]["STILLPOINT_POLICY_PREFIX"]
     assert parameter["Name"]["Fn::Sub"].startswith(prefix)
     readable = sid("PlannerRole", "ReadPolicies")["Resource"]["Fn::Sub"]
     assert readable.endswith(f":parameter{prefix}*")
+
+
+def test_the_guard_expects_what_the_schedules_fire() -> None:
+    prefix = FUNCTIONS["Guard"]["Environment"]["Variables"]["STILLPOINT_SCHEDULE_PREFIX"]
+    parameters = of_type(POLICY_STACK, "AWS::SSM::Parameter")
+    names = {"Expected": "", "SecondExpected": "2", "ThirdExpected": "3", "FourthExpected": "4"}
+    for name, number in names.items():
+        assert parameters[name]["Name"]["Fn::Sub"].startswith(prefix)
+        assert json.loads(parameters[name]["Value"]["Fn::Sub"]) == {
+            "policyId": "${PolicyId}",
+            "schedule": f"${{ScheduleName{number}}}",
+            "expression": f"${{ScheduleExpression{number}}}",
+            "timeZone": "${TimeZone}",
+        }
+    schedules = [r for r in POLICY_STACK["Resources"].values()
+                 if r["Type"] == "AWS::Scheduler::Schedule"]
+    assert len(schedules) == len(names)
+    readable = sid("GuardRole", "SeeSchedules")["Resource"]["Fn::Sub"]
+    assert readable.endswith(f":parameter{prefix.rstrip('/')}*")

@@ -198,7 +198,7 @@ async fn carry_out(request: &Request, how: CarryOut, context: &Context) -> Resul
     }
     let requested = Requested { version: EVENT_VERSION, order: &prepared.order };
     let detail = serde_json::to_string(&requested).map_err(Failure::failed)?;
-    cloud.publish(RESTORE_REQUESTED, detail).await?;
+    cloud.publish(RESTORE_REQUESTED, vec![detail]).await?;
     if how.no_wait {
         context.out.print(&format!("{} is requested\n", prepared.order.id))?;
         return Ok(Exit::Done);

@@ -59,7 +59,7 @@ pub(crate) async fn go(run: Run, context: &Context) -> Result<Exit, Failure> {
         return Ok(if run.dry_run { Exit::Done } else { Exit::Failed });
     }
     let detail = serde_json::to_string(&event).map_err(Failure::failed)?;
-    cloud.publish(FIRING_REQUESTED, detail).await?;
+    cloud.publish(FIRING_REQUESTED, vec![detail]).await?;
     if run.wait {
         return follow(&cloud, &answer, context).await;
     }

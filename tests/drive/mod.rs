@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use stillpoint_drive::outside::{Fault, FaultKind};
-use stillpoint_drive::{Advance, DriveError, Limits, advance};
+use stillpoint_drive::{Advance, DriveError, Limits, Task, advance};
 use stillpoint_run::{Consistency, Handler, Order, Outcome, Phase, Run, Script, Volume};
 use world::{Document, Trouble, World};
 
@@ -57,7 +57,7 @@ fn order(retries: u32, fallback: bool) -> Order {
 fn limits(world: &World, ms: u64) -> Limits {
     let state = world.state.lock().unwrap();
     let driver = format!("driver-{}", state.calls.len());
-    Limits { driver, dead_at_ms: state.now_ms + ms }
+    Limits { driver, dead_at_ms: state.now_ms + ms, task: Task::Run }
 }
 
 /// Polls until the driver is done or, having died, never will be.
@@ -141,8 +141,10 @@ fn a_quiet_night_is_application_consistent() {
     assert_eq!(verdict.consistency, Some(Consistency::Application));
     assert_eq!(verdict.frozen_ms, Some(7));
     let state = world.state.lock().unwrap();
-    let expected =
-        ["load", "save", "send", "state", "create", "send", "state", "save", "tag", "tag", "tag"];
+    let expected = [
+        "load", "reserve", "save", "send", "state", "create", "send", "state", "save", "tag",
+        "tag", "tag",
+    ];
     assert_eq!(state.calls[..expected.len()], expected);
     assert_eq!(state.tags["snap-0-vol-a"]["stillpoint:consistency"], "application");
 }
@@ -159,7 +161,7 @@ fn a_duplicate_delivery_does_nothing() {
 
 #[test]
 fn a_second_delivery_leaves_a_living_driver_alone() {
-    let world = World::new(Document::Agent).with((4, Trouble::DieBefore));
+    let world = World::new(Document::Agent).with((5, Trouble::DieBefore));
     assert!(drive_once(&world, &order(0, true)).is_none());
     let again = drive_once(&world, &order(0, true)).unwrap().unwrap();
     assert!(matches!(again, Advance::Busy { .. }));
@@ -217,7 +219,7 @@ fn every_call_failing_in_every_way_keeps_the_promises() {
 
 #[test]
 fn a_lost_reply_is_adopted_and_never_called_application() {
-    let world = World::new(Document::Agent).with((4, Trouble::LoseReply));
+    let world = World::new(Document::Agent).with((5, Trouble::LoseReply));
     let run = deliver(&world, &order(3, true));
     assert_promises(&world, &run, "lost reply");
     let verdict = run.verdict.unwrap();
@@ -227,7 +229,7 @@ fn a_lost_reply_is_adopted_and_never_called_application() {
 
 #[test]
 fn throttled_inside_the_window_is_released_before_it_is_tried_again() {
-    let world = World::new(Document::Agent).with((4, Trouble::Throttle));
+    let world = World::new(Document::Agent).with((5, Trouble::Throttle));
     let run = deliver(&world, &order(1, true));
     assert_promises(&world, &run, "throttled");
     assert_eq!(run.attempt, 2);
@@ -362,7 +364,7 @@ fn twins_in_one_batch_at_the_same_millisecond_make_one_set() {
     // it, and is about to send; then the first writes: the same run, the same version,
     // the same end of the lease.
     let mut world = World::new(Document::Agent);
-    world.pauses = vec![1, 4];
+    world.pauses = vec![2, 6];
     let order = order(0, true);
     let named =
         |driver: &str| Limits { driver: driver.to_owned(), ..limits(&world, INVOCATION_MS) };
@@ -378,7 +380,9 @@ fn twins_in_one_batch_at_the_same_millisecond_make_one_set() {
     let Poll::Ready(Ok(Advance::Finished(run))) = finished else { panic!("{finished:?}") };
     assert_promises(&world, &run, "twins");
     let calls = &world.state.lock().unwrap().calls;
-    assert_eq!(calls[..8], ["load", "turn", "load", "save", "turn", "save", "load", "send"]);
+    let expected =
+        ["load", "reserve", "turn", "load", "reserve", "save", "turn", "save", "load", "send"];
+    assert_eq!(calls[..10], expected);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use stillpoint_drive::outside::{
-    Begun, Bus, Clock, CommandState, Commands, Fault, FaultKind, Lease, Ledger, Progress, Recorded,
-    SaveFault, SendCommand, Snapshots,
+    Begun, Budget, Bus, Clock, CommandState, Commands, Fault, FaultKind, Journal, Lease, Ledger,
+    Progress, Recorded, SaveFault, SendCommand, Slot, Snapshots,
 };
-use stillpoint_run::{Order, Run, SnapshotSet, SnapshotTaken};
+use stillpoint_run::{Fact, Order, Run, Seen, SnapshotSet, SnapshotTaken};
 use stillpoint_wire::event::RUN_FINISHED;
 use stillpoint_wire::vss::app_consistent;
 
@@ -78,6 +78,8 @@ pub(crate) struct World {
     /// What EC2 says of an instance that does not exist.
     pub(crate) gone: Fault,
     pub(crate) plan: Option<(usize, Trouble)>,
+    /// How long the budget makes everybody wait.
+    pub(crate) wait_ms: u64,
     /// The calls before which another driver gets its turn.
     pub(crate) pauses: Vec<usize>,
 }
@@ -92,6 +94,7 @@ impl World {
             instance_exists: true,
             gone,
             plan: None,
+            wait_ms: 0,
             pauses: vec![],
         }
     }
@@ -392,12 +395,14 @@ impl Snapshots for World {
 }
 
 impl Bus for World {
-    async fn publish(&self, detail_type: &str, detail: String) -> Result<(), Fault> {
+    async fn publish(&self, detail_type: &str, details: Vec<String>) -> Result<(), Fault> {
         self.call("publish", |state| {
-            if detail_type == RUN_FINISHED {
-                state.finished.push(detail);
-            } else {
-                state.notified.push((detail_type.to_owned(), detail));
+            for detail in details {
+                if detail_type == RUN_FINISHED {
+                    state.finished.push(detail);
+                } else {
+                    state.notified.push((detail_type.to_owned(), detail));
+                }
             }
             Ok(())
         })
@@ -435,4 +440,33 @@ impl Ledger for World {
             Err(fault) => Err(SaveFault::Fault(fault)),
         }
     }
+
+    async fn overdue(&self, now_ms: u64, _: usize) -> Result<Vec<String>, Fault> {
+        self.call("overdue", |state| {
+            let due = state.ledger.iter().filter(|(_, one)| one.lease.due_ms < now_ms);
+            Ok(due.map(|(id, _)| id.clone()).collect())
+        })
+        .await
+    }
+}
+
+impl Budget for World {
+    async fn reserve(&self, by_ms: u64) -> Result<Slot, Fault> {
+        let wait_ms = self.wait_ms;
+        self.call("reserve", |state| {
+            let at_ms = state.now_ms + wait_ms;
+            Ok(if at_ms > by_ms { Slot::NotBefore(at_ms) } else { Slot::At(at_ms) })
+        })
+        .await
+    }
+
+    async fn throttled(&self) -> Result<(), Fault> {
+        self.call("throttled", |_| Ok(())).await
+    }
+}
+
+impl Journal for World {
+    fn step(&self, _: &Run, _: &Seen, _: &[Fact]) {}
+
+    fn metric(&self, _: String) {}
 }

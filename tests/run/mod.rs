@@ -190,3 +190,17 @@ fn a_request_that_lay_in_a_queue_for_days_touches_nothing() {
     assert!(cause.text.contains("90 s after"), "{cause}");
     assert!(matches!(decide(&run, &at(START_BEFORE_MS))[..], [Fact::AttemptStarted { .. }]));
 }
+
+#[test]
+fn a_post_script_that_may_have_overtaken_its_pre_script_is_sent_again() {
+    let unknown = end(StageResult::Unknown, None, Proof::None);
+    let (run, owed_before) = tell(order(), vec![unknown, exits(205, Proof::None)]);
+    assert!(matches!(
+        owed_before.last(),
+        Some(Owed::Command { stage: stillpoint_run::Stage::Post, .. })
+    ));
+    assert!(run.thaw_owed.is_some(), "the instance may freeze yet");
+    assert!(matches!(owed(&run), Owed::Command { stage: stillpoint_run::Stage::Post, .. }));
+    let not_before_ms = stillpoint_run::not_before_ms(&run);
+    assert!(not_before_ms > 30_000, "once Systems Manager cannot deliver it: {not_before_ms}");
+}

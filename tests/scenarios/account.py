@@ -104,17 +104,27 @@ class Account:
         return [done["MessageId"] for done in sorted(answer["Successful"], key=lambda d: d["Id"])]
 
     @contextmanager
-    def redelivery_after(self, seconds: int) -> Iterator[None]:
+    def redelivery_after(self, seconds: int, queue: str = "RunsQueueUrl") -> Iterator[None]:
         """Messages that are taken meanwhile come again after this time if they are not done."""
-        self._visibility(seconds)
+        self._visibility(queue, seconds)
         try:
             yield
         finally:
-            self._visibility(_REDELIVERY_S)
+            self._visibility(queue, _REDELIVERY_S)
 
-    def _visibility(self, seconds: int) -> None:
-        self.sqs.set_queue_attributes(QueueUrl=self.outputs["RunsQueueUrl"],
+    def _visibility(self, queue: str, seconds: int) -> None:
+        self.sqs.set_queue_attributes(QueueUrl=self.outputs[queue],
                                       Attributes={"VisibilityTimeout": str(seconds)})
+
+    @contextmanager
+    def requests_lost(self) -> Iterator[None]:
+        """Runs that are requested meanwhile never reach the queue."""
+        rule = {"Name": "stillpoint-run-requested", "EventBusName": "stillpoint"}
+        self._events.disable_rule(**rule)
+        try:
+            yield
+        finally:
+            self._events.enable_rule(**rule)
 
     def spoil_record(self, run_id: str) -> None:
         """Puts something into the ledger that is no run: nobody can drive that run any more."""
@@ -134,11 +144,27 @@ class Account:
             UpdateExpression="SET leaseUntilMs = :past",
             ExpressionAttributeValues={":past": {"N": "1"}})
 
+    def make_due(self, run_id: str) -> None:
+        """As if the time had come at which the guard looks after the run."""
+        self.table.update_item(
+            TableName=self.outputs["LedgerTable"], Key={"runId": {"S": run_id}},
+            UpdateExpression="SET dueMs = :past",
+            ExpressionAttributeValues={":past": {"N": "1"}})
+
+    def forget_record(self, run_id: str) -> None:
+        """As if nobody had ever heard of the run."""
+        self.table.delete_item(TableName=self.outputs["LedgerTable"],
+                               Key={"runId": {"S": run_id}})
+
     def messages_left(self, queue: str = "RunsQueueUrl") -> int:
         """Messages of a queue, those under way included."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)
         return sum(int(found["Attributes"][name]) for name in names)
+
+    def purge(self) -> None:
+        """Empties the runner's queue, what is in flight included."""
+        self.sqs.purge_queue(QueueUrl=self.outputs["RunsQueueUrl"])
 
     def dead_letters(self, queue: str = "RunsDeadQueueUrl") -> list[str]:
         """Takes what is in a dead-letter queue."""

@@ -69,9 +69,11 @@ def test_a_scheduled_firing_of_an_impossible_policy_is_recorded(
     account.fire("stillpoint-planner", firing)
     again = account.finished.wait(4, policyId="impossible", code="SP1003")
     assert {one["runId"] for one in again} == {event["runId"]}
-    # Then the firing itself is kept for whoever looks after it.
-    (letter,) = until(lambda: account.dead_letters("FiringsDeadQueueUrl"), "the dead firing")
-    assert json.loads(letter)["requestPayload"] == firing
+    # Then the firing itself is a dead letter, and the guard tells that it never became a plan.
+    told = account.finished.wait(policyId="impossible", code="SP1007")
+    assert {(one["runId"], one["nominalTime"]) for one in told} == {
+        (event["runId"], firing["scheduledTime"])}
+    until(lambda: account.messages_left("FiringsDeadQueueUrl") == 0, "the letter is settled")
     assert instance.timeline() == []
 
 

@@ -41,7 +41,11 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         ("stillpoint-run", &[]),
         ("stillpoint-telemetry", &[]),
         ("stillpoint-wire", &["stillpoint-run"]),
-        ("stillpoint-drive", &["stillpoint-run", "stillpoint-wire"]),
+        ("stillpoint-budget", &[]),
+        (
+            "stillpoint-drive",
+            &["stillpoint-budget", "stillpoint-policy", "stillpoint-run", "stillpoint-wire"],
+        ),
         (
             "stillpoint-upkeep",
             &[
@@ -55,6 +59,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         (
             "stillpoint-aws",
             &[
+                "stillpoint-budget",
                 "stillpoint-drive",
                 "stillpoint-policy",
                 "stillpoint-restore",
@@ -78,7 +83,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         (
             "stillpoint-planner",
             &[
-                "stillpoint-aws",
+                "stillpoint-drive",
                 "stillpoint-policy",
                 "stillpoint-run",
                 "stillpoint-telemetry",
@@ -87,10 +92,15 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
         ),
         (
             "stillpoint-runner",
+            &["stillpoint-drive", "stillpoint-run", "stillpoint-telemetry", "stillpoint-wire"],
+        ),
+        (
+            "stillpoint-guard",
             &[
-                "stillpoint-aws",
                 "stillpoint-drive",
+                "stillpoint-policy",
                 "stillpoint-run",
+                "stillpoint-runner",
                 "stillpoint-telemetry",
                 "stillpoint-wire",
             ],
@@ -99,12 +109,14 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
             "stillpoint-bootstrap",
             &[
                 "stillpoint-aws",
+                "stillpoint-guard",
                 "stillpoint-lifecycle",
                 "stillpoint-planner",
                 "stillpoint-reaper",
                 "stillpoint-restorer",
                 "stillpoint-runner",
                 "stillpoint-telemetry",
+                "stillpoint-wire",
             ],
         ),
         ("stillpoint-agent", &["stillpoint-wire"]),
@@ -119,6 +131,20 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
                 "stillpoint-run",
                 "stillpoint-telemetry",
                 "stillpoint-upkeep",
+                "stillpoint-wire",
+            ],
+        ),
+        (
+            "stillpoint-sim",
+            &[
+                "stillpoint-agent",
+                "stillpoint-budget",
+                "stillpoint-drive",
+                "stillpoint-guard",
+                "stillpoint-planner",
+                "stillpoint-policy",
+                "stillpoint-run",
+                "stillpoint-runner",
                 "stillpoint-wire",
             ],
         ),
@@ -143,6 +169,7 @@ fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
             assert_eq!(sdk, None, "{room} names the SDK");
         }
         let pure = [
+            "stillpoint-budget",
             "stillpoint-run",
             "stillpoint-policy",
             "stillpoint-restore",
@@ -159,6 +186,7 @@ fn only_one_room_names_the_sdk_and_the_pure_ones_name_no_world() {
     }
     for file in sources(&root().join("shared")) {
         let pure = [
+            "shared/budget/",
             "shared/run/",
             "shared/policy/",
             "shared/restore/",

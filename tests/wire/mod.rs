@@ -4,7 +4,7 @@
 mod vss;
 
 use proptest::prelude::*;
-use stillpoint_run::Run;
+use stillpoint_run::{Order, Run};
 use stillpoint_wire::receipt::{HoldState, RECEIPT_VERSION, find};
 use stillpoint_wire::{event, ids, ledger, tags, time};
 
@@ -81,7 +81,19 @@ fn ids_are_the_same_for_the_same_occasion_only() {
     assert_ne!(id("i-1", "t"), id("i-2", "t"));
     assert_ne!(id("i-1", "t"), id("i-1", "u"));
     assert_ne!(ids::run_id("ab", "c", "", ""), ids::run_id("a", "bc", "", ""));
-    assert_ne!(ids::execution_id("run-1", 1), ids::execution_id("run-1", 2));
+    let execution = |order: &Order, attempt| ids::execution_id(order, attempt);
+    let first = order();
+    assert_ne!(execution(&first, 1), execution(&first, 2));
+    // One command for all instances of a firing, and never the same for two firings.
+    let elsewhere = Order { instance_id: "i-2".into(), run_id: "run-2".into(), ..order() };
+    assert_eq!(execution(&first, 1), execution(&elsewhere, 1));
+    for other in [
+        Order { policy_id: "policy-2".into(), ..order() },
+        Order { schedule_name: "Weekly".into(), ..order() },
+        Order { nominal_time: "2026-01-03T03:04:00Z".into(), ..order() },
+    ] {
+        assert_ne!(execution(&first, 1), execution(&other, 1));
+    }
 }
 
 #[test]
@@ -116,8 +128,8 @@ proptest! {
     }
 
     #[test]
-    fn execution_ids_have_the_form_that_dlms_documents_allow(run in "[a-z0-9-]{1,30}", n in 1..9u32) {
-        let id = ids::execution_id(&run, n);
+    fn execution_ids_have_the_form_that_dlms_documents_allow(policy in "[a-z0-9-]{1,30}", n in 1..9u32) {
+        let id = ids::execution_id(&Order { policy_id: policy, ..order() }, n);
         let groups: Vec<_> = id.split('-').map(str::len).collect();
         prop_assert_eq!(groups, [8, 4, 4, 4, 12]);
         prop_assert!(id.chars().all(|c| c == '-' || c.is_ascii_hexdigit()));

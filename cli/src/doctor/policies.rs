@@ -12,8 +12,8 @@ use stillpoint_run::{Order, Script};
 use super::finding::Finding;
 use crate::{Failure, plan};
 
-/// Runs that are driven at a time: infra/template.yaml, ten runners with five messages each.
-const RUNS_AT_A_TIME: usize = 50;
+/// Runs that are driven at a time: infra/template.yaml, 10 runners with 50 messages each.
+const RUNS_AT_A_TIME: usize = 500;
 /// A run may start within this of its time, as with DLM.
 const START_WITHIN_SECS: usize = 3600;
 /// What one run needs beside its scripts: commands on their way, CreateSnapshots, tags.

@@ -1,6 +1,7 @@
 //! `stillpoint retain adopt`: sets that DLM made, taken over by a policy here.
 
 use clap::Args;
+use stillpoint_aws::outside::Planning;
 use stillpoint_policy::parse;
 use stillpoint_upkeep::adopt::{Adoption, adopt, plan};
 

@@ -21,6 +21,7 @@ pub(crate) enum Function {
         /// How long a set stays after it was marked.
         grace_ms: u64,
     },
+    Guard,
 }
 
 impl Context {
@@ -40,8 +41,10 @@ impl Context {
             "lifecycle" => Function::Lifecycle,
             "restorer" => Function::Restorer,
             "reaper" => Function::Reaper { grace_ms: grace_ms(&need("STILLPOINT_GRACE_HOURS")?)? },
+            "guard" => Function::Guard,
             other => {
-                let allowed = "\"planner\", \"runner\", \"reaper\", \"restorer\", \"lifecycle\"";
+                let allowed =
+                    "\"planner\", \"runner\", \"guard\", \"reaper\", \"restorer\", \"lifecycle\"";
                 return Err(format!("_HANDLER: found {other:?}, allowed {allowed}"));
             }
         };
@@ -52,7 +55,9 @@ impl Context {
                 table: need("STILLPOINT_TABLE")?,
                 jobs_table: get("STILLPOINT_JOBS_TABLE")
                     .unwrap_or_else(|| Names::deployed().jobs_table),
+                state: need("STILLPOINT_STATE")?,
                 policy_prefix: need("STILLPOINT_POLICY_PREFIX")?,
+                schedule_prefix: need("STILLPOINT_SCHEDULE_PREFIX")?,
             },
             log_level: get("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
         })

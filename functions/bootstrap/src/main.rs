@@ -8,7 +8,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 use stillpoint_aws::Cloud;
 use stillpoint_planner::Refusal;
-use stillpoint_runner::QueueEvent;
+use stillpoint_wire::queue::QueueEvent;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -21,6 +21,15 @@ async fn main() -> Result<(), Error> {
                 stillpoint_planner::handle(cloud, &event.payload, &event.context.request_id)
                     .await
                     .map_err(diagnostic)
+            }))
+            .await
+        }
+        Function::Guard => {
+            run(service_fn(|event: LambdaEvent<Value>| async move {
+                let (request_id, dead_at_ms) = (&event.context.request_id, event.context.deadline);
+                stillpoint_guard::handle(cloud, &event.payload, request_id, dead_at_ms)
+                    .await
+                    .map_err(Error::from)
             }))
             .await
         }

@@ -2,24 +2,27 @@
 //! `dryRun` stops before the last step and returns the very orders that it would send.
 
 use std::fmt::Display;
+use std::pin::pin;
 
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use stillpoint_aws::Cloud;
-use stillpoint_aws::outside::{Bus, Clock, Fault};
+use stillpoint_drive::DUE_AFTER_MS;
+use stillpoint_drive::outside::{Account, Fault, Firing as Fired, Lease, SaveFault};
 use stillpoint_policy::{
     Estimate, Firing, Handler, INLINE_POLICY_ID, NextFiring, Plan, PlannedRun, Policy, Retain,
     estimate, parse, plan,
 };
-use stillpoint_run::{LeftOutVolume, Order, Script, Volume};
+use stillpoint_run::{LeftOutVolume, Order, Run, Script, Volume};
 use stillpoint_telemetry::RefusalCode;
-use stillpoint_wire::event::{
-    EVENT_VERSION, RUN_FINISHED, RUN_REQUESTED, RunFinished, RunRequested,
-};
+use stillpoint_wire::event::{RUN_FINISHED, RUN_REQUESTED, RunFinished, RunRequested};
 use stillpoint_wire::{ids, tags};
 
 use crate::{PolicyRef, Request, metrics};
+
+/// So many runs are put on record at a time.
+const RECORDS_AT_ONCE: usize = 32;
 
 /// What the planner answers.
 #[derive(Debug, Serialize)]
@@ -73,8 +76,12 @@ impl std::error::Error for Refusal {}
 /// # Errors
 /// The refusal. Unless it was a dry run it is on the bus as a finished run that failed,
 /// under an id that is the same for the same occasion.
-pub async fn handle(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer, Refusal> {
-    let result = answer(cloud, event, request_id).await;
+pub async fn handle<A: Account>(
+    account: &A,
+    event: &Value,
+    request_id: &str,
+) -> Result<Answer, Refusal> {
+    let result = answer(account, event, request_id).await;
     match &result {
         Ok(answer) => tracing::info!(
             policy_id = answer.policy_id,
@@ -87,27 +94,31 @@ pub async fn handle(cloud: &Cloud, event: &Value, request_id: &str) -> Result<An
         Err(refusal) => {
             tracing::error!(code = refusal.code.as_str(), text = refusal.text, "refused");
             if !event.get("dryRun").and_then(Value::as_bool).unwrap_or(false) {
-                record(cloud, event, request_id, refusal).await;
+                record(account, event, request_id, refusal).await;
             }
         }
     }
     result
 }
 
-async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer, Refusal> {
+async fn answer<A: Account>(
+    account: &A,
+    event: &Value,
+    request_id: &str,
+) -> Result<Answer, Refusal> {
     let request = Request::read(event).map_err(|errors| refuse(RefusalCode::Request, &errors))?;
-    let policy = policy(cloud, &request.policy).await?;
-    let fired_at = timestamp(cloud.now_ms());
+    let policy = policy(account, &request.policy).await?;
+    let fired_at = timestamp(account.now_ms());
     let request_id = request.request_id.as_deref().unwrap_or(request_id);
     let nominal =
         request.scheduled_time.clone().unwrap_or_else(|| format!("on-demand:{request_id}"));
-    let mut inventory = cloud
+    let mut inventory = account
         .inventory(&policy.target_tags, request.instance_ids.as_deref())
         .await
         .map_err(|fault| unanswered(RefusalCode::Inventory, &fault))?;
     if policy.uses_vss() {
         // Only for warnings, which are not worth a plan.
-        if let Err(fault) = cloud.see_vss_components(&mut inventory).await {
+        if let Err(fault) = account.see_vss_components(&mut inventory).await {
             tracing::warn!(%fault, "the inventory of VSS components is not known");
         }
     }
@@ -123,14 +134,25 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
     let orders: Vec<Order> =
         plan.runs.iter().map(|run| order(&plan, run, expires.as_deref())).collect();
     if !request.dry_run {
-        let details: Vec<_> = orders
-            .iter()
-            .map(|order| RunRequested { version: EVENT_VERSION, order: order.clone() })
-            .collect();
-        let published = cloud.publish_all(RUN_REQUESTED, &details).await;
+        put_on_record(account, &orders, request_id).await?;
+        let details = orders.iter().map(RunRequested::detail).collect();
+        let published = account.publish(RUN_REQUESTED, details).await;
         published.map_err(|fault| unanswered(RefusalCode::Bus, &fault))?;
         let targets = plan.runs.len() + plan.left_out.len();
-        metrics::targeted(&plan.policy_id, &plan.schedule_name, targets, cloud.now_ms());
+        let (policy_id, schedule) = (&plan.policy_id, &plan.schedule_name);
+        account.metric(metrics::targeted(policy_id, schedule, targets, account.now_ms()));
+        if request.scheduled_time.is_some() {
+            let firing = Fired {
+                policy_id: plan.policy_id.clone(),
+                // As the schedule said it, also where another one's firing makes the set.
+                schedule_name: request.schedule.clone().unwrap_or(plan.schedule_name.clone()),
+                nominal_time: plan.nominal.clone(),
+            };
+            account
+                .record_firing(&firing)
+                .await
+                .map_err(|fault| unanswered(RefusalCode::Record, &fault))?;
+        }
     }
     Ok(Answer {
         dry_run: request.dry_run,
@@ -148,11 +170,39 @@ async fn answer(cloud: &Cloud, event: &Value, request_id: &str) -> Result<Answer
     })
 }
 
-async fn policy(cloud: &Cloud, policy: &PolicyRef) -> Result<Policy, Refusal> {
+/// Every run is expected from here on: what becomes of its request, the guard finds it. One
+/// that is on record already is a firing that was delivered twice.
+async fn put_on_record<A: Account>(
+    account: &A,
+    orders: &[Order],
+    request_id: &str,
+) -> Result<(), Refusal> {
+    let now_ms = account.now_ms();
+    let lease = Lease {
+        driver: format!("planner/{request_id}"),
+        until_ms: 0,
+        due_ms: now_ms + DUE_AFTER_MS,
+    };
+    let runs: Vec<Run> = orders.iter().map(|order| Run::new(order.clone(), now_ms)).collect();
+    let lease = &lease;
+    let saves = runs.into_iter().map(|run| async move {
+        match account.save(&run, None, lease).await {
+            Ok(_) | Err(SaveFault::Overtaken) => Ok(()),
+            Err(SaveFault::Fault(fault)) => Err(fault),
+        }
+    });
+    let mut saves = pin!(stream::iter(saves).buffer_unordered(RECORDS_AT_ONCE));
+    while let Some(saved) = saves.next().await {
+        saved.map_err(|fault| unanswered(RefusalCode::Record, &fault))?;
+    }
+    Ok(())
+}
+
+async fn policy<A: Account>(account: &A, policy: &PolicyRef) -> Result<Policy, Refusal> {
     let (id, json) = match policy {
         PolicyRef::Inline(json) => (INLINE_POLICY_ID, json.clone()),
         PolicyRef::Id(id) => {
-            let json = cloud.policy_json(id).await.map_err(|fault| {
+            let json = account.policy_json(id).await.map_err(|fault| {
                 let missing = fault.code == "ParameterNotFound";
                 let code = if missing { RefusalCode::NoPolicy } else { RefusalCode::Inventory };
                 unanswered(code, &fault)
@@ -223,7 +273,7 @@ fn order(plan: &Plan, run: &PlannedRun, expires_at: Option<&str>) -> Order {
 }
 
 /// A refused firing must not be silent: its schedule has nobody who reads the answer.
-async fn record(cloud: &Cloud, event: &Value, request_id: &str, refusal: &Refusal) {
+async fn record<A: Account>(account: &A, event: &Value, request_id: &str, refusal: &Refusal) {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let nominal = match text("scheduledTime") {
         none if none.is_empty() => format!("on-demand:{request_id}"),
@@ -238,11 +288,11 @@ async fn record(cloud: &Cloud, event: &Value, request_id: &str, refusal: &Refusa
             ids::refusal_id("firing", &key),
             refusal.code.as_str(),
             refusal.text.clone(),
-            cloud.now_ms(),
+            account.now_ms(),
         )
     };
     let detail = serde_json::to_string(&finished).unwrap_or_default();
-    if let Err(fault) = cloud.publish(RUN_FINISHED, detail).await {
+    if let Err(fault) = account.publish(RUN_FINISHED, vec![detail]).await {
         tracing::error!(%fault, "the refusal could not be published");
     }
 }

@@ -5,66 +5,32 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use serde::{Deserialize, Serialize};
-use stillpoint_aws::Cloud;
-use stillpoint_aws::outside::{Bus, Clock};
-use stillpoint_drive::{Advance, Limits, advance};
+use stillpoint_drive::outside::{Account, Bus, Clock, Journal};
+use stillpoint_drive::{Advance, Batch, Limits, Task, advance};
 use stillpoint_telemetry::RefusalCode;
 use stillpoint_wire::event::{RUN_FINISHED, RunFinished, read_requested};
 use stillpoint_wire::ids;
+use stillpoint_wire::queue::{BatchAnswer, Failure, Message, QueueEvent};
 
 use crate::metrics;
 
 /// How much of an unreadable message is repeated in its outcome.
 const FOUND_CHARS_MAX: usize = 200;
 
-/// What SQS hands over.
-#[derive(Debug, Deserialize)]
-pub struct QueueEvent {
-    /// The messages.
-    #[serde(rename = "Records")]
-    pub records: Vec<Message>,
-}
-
-/// One message.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Message {
-    /// SQS's id.
-    pub message_id: String,
-    /// What was sent.
-    pub body: String,
-}
-
-/// What SQS gets back: the messages that are not done.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchAnswer {
-    /// One a message that must come again.
-    pub batch_item_failures: Vec<Failure>,
-}
-
-/// One message that must come again.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Failure {
-    /// Its id.
-    pub item_identifier: String,
-}
-
 /// Handles one batch. `dead_at_ms` is when the invocation ends at the latest; its
 /// request id and the message's make the name of a driver.
-pub async fn handle(
-    cloud: &Cloud,
+pub async fn handle<A: Account>(
+    account: &A,
     event: &QueueEvent,
     request_id: &str,
     dead_at_ms: u64,
 ) -> BatchAnswer {
+    let batch = &Batch::new(account, request_id);
     let all = event.records.iter().map(|message| async move {
         let driver = format!("{request_id}/{}", message.message_id);
-        let limits = Limits { driver, dead_at_ms };
+        let limits = Limits { driver, dead_at_ms, task: Task::Run };
         // A panic in one run must not take the others' messages with it.
-        let done = AssertUnwindSafe(one(cloud, message, limits)).catch_unwind().await;
+        let done = AssertUnwindSafe(one(batch, message, limits)).catch_unwind().await;
         let done = done.unwrap_or_else(|_| {
             tracing::error!(message_id = message.message_id, "the run panicked");
             false
@@ -76,15 +42,17 @@ pub async fn handle(
 }
 
 /// Whether the message has its outcome.
-async fn one(cloud: &Cloud, message: &Message, limits: Limits) -> bool {
+async fn one<A: Account>(batch: &Batch<'_, A>, message: &Message, limits: Limits) -> bool {
     let order = match read_requested(&message.body) {
         Ok(order) => order,
-        Err(why) => return refuse(cloud, message, &why).await,
+        Err(why) => return refuse(batch, message, &why).await,
     };
     let run_id = order.run_id.clone();
-    match advance(cloud, order, limits).await {
+    match advance(batch, order, limits).await {
         Ok(Advance::Finished(run)) => {
-            metrics::finished(&run, cloud.now_ms());
+            if let Some(line) = metrics::finished(&run, batch.now_ms()) {
+                batch.metric(line);
+            }
             true
         }
         Ok(Advance::AlreadyFinished) => {
@@ -96,7 +64,7 @@ async fn one(cloud: &Cloud, message: &Message, limits: Limits) -> bool {
             false
         }
         Ok(Advance::OutOfTime) => {
-            tracing::info!(run_id, "another attempt does not fit into this invocation");
+            tracing::info!(run_id, "what comes next does not fit into this invocation");
             false
         }
         Err(error) => {
@@ -107,7 +75,7 @@ async fn one(cloud: &Cloud, message: &Message, limits: Limits) -> bool {
 }
 
 /// A message that nobody can read is an outcome of its own, and is not tried again.
-async fn refuse(cloud: &Cloud, message: &Message, why: &str) -> bool {
+async fn refuse<A: Account>(batch: &Batch<'_, A>, message: &Message, why: &str) -> bool {
     let code = RefusalCode::Message.as_str();
     tracing::error!(code, message_id = message.message_id, body = message.body, why, "refused");
     let found: String = message.body.chars().take(FOUND_CHARS_MAX).collect();
@@ -115,10 +83,10 @@ async fn refuse(cloud: &Cloud, message: &Message, why: &str) -> bool {
         ids::refusal_id("message", &message.message_id),
         code,
         format!("message {}: {why}; found {found:?}", message.message_id),
-        cloud.now_ms(),
+        batch.now_ms(),
     );
     let detail = serde_json::to_string(&finished).unwrap_or_default();
-    match cloud.publish(RUN_FINISHED, detail).await {
+    match batch.publish(RUN_FINISHED, vec![detail]).await {
         Ok(()) => true,
         Err(fault) => {
             tracing::error!(%fault, "the refusal could not be published");

@@ -3,4 +3,5 @@
 mod handler;
 mod metrics;
 
-pub use handler::{BatchAnswer, Failure, QueueEvent, handle};
+pub use handler::handle;
+pub use metrics::finished as metrics_of;

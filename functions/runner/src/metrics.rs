@@ -3,10 +3,10 @@
 use stillpoint_run::{Consistency, Outcome, Run, StageResult};
 use stillpoint_telemetry::{Unit, emf};
 
-/// Writes the metrics of a run that has its verdict.
-#[expect(clippy::print_stdout, reason = "an embedded metric is a line on stdout")]
-pub(crate) fn finished(run: &Run, now_ms: u64) {
-    let Some(verdict) = &run.verdict else { return };
+/// The metrics of a run that has its verdict, as one line; none before.
+#[must_use]
+pub fn finished(run: &Run, now_ms: u64) -> Option<String> {
+    let verdict = run.verdict.as_ref()?;
     let mut metrics = vec![];
     let mut count = |name, is: bool| metrics.push((name, u64::from(is), Unit::Count));
     // As DLM counts: a create action is one however often it was tried.
@@ -40,5 +40,5 @@ pub(crate) fn finished(run: &Run, now_ms: u64) {
         ("code", cause.map_or("", |cause| cause.code.as_str())),
         ("reason", cause.map_or("", |cause| cause.text.as_str())),
     ];
-    println!("{}", emf(now_ms, &run.order.policy_id, &metrics, &facts));
+    Some(emf(now_ms, &run.order.policy_id, &metrics, &facts))
 }

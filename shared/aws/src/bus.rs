@@ -7,7 +7,7 @@ use stillpoint_drive::outside::{Bus, Fault, FaultKind};
 use stillpoint_wire::event::SOURCE;
 
 use crate::Cloud;
-use crate::fault::{fault, unbuildable};
+use crate::fault::fault;
 
 /// PutEvents takes ten entries.
 const ENTRIES_MAX: usize = 10;
@@ -17,28 +17,8 @@ const REPEATS_MAX: u32 = 4;
 const WAIT: Duration = Duration::from_millis(200);
 
 impl Bus for Cloud {
-    async fn publish(&self, detail_type: &str, detail: String) -> Result<(), Fault> {
-        let refused = self.put(detail_type, std::slice::from_ref(&detail)).await?;
-        if refused.is_empty() { Ok(()) } else { Err(not_taken(1)) }
-    }
-}
-
-impl Cloud {
-    /// Publishes many events of one type.
-    ///
-    /// # Errors
-    /// When some are still refused after the repeats. The others were published:
-    /// publishing all of them again is safe, since each names its run.
-    pub async fn publish_all<T: serde::Serialize>(
-        &self,
-        detail_type: &str,
-        details: &[T],
-    ) -> Result<(), Fault> {
-        let mut left = details
-            .iter()
-            .map(serde_json::to_string)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(unbuildable)?;
+    async fn publish(&self, detail_type: &str, details: Vec<String>) -> Result<(), Fault> {
+        let mut left = details;
         for repeat in 0..=REPEATS_MAX {
             let mut refused = vec![];
             for details in left.chunks(ENTRIES_MAX) {
@@ -52,7 +32,9 @@ impl Cloud {
         }
         Err(not_taken(left.len()))
     }
+}
 
+impl Cloud {
     /// Puts up to ten events and returns those that the bus did not take: a refused
     /// entry comes with HTTP 200.
     async fn put(&self, detail_type: &str, details: &[String]) -> Result<Vec<String>, Fault> {

@@ -22,7 +22,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Any of the reads; nothing is changed by them.
-    pub async fn see_vss_components(&self, inventory: &mut Inventory) -> Result<(), Fault> {
+    pub(crate) async fn read_vss_components(&self, inventory: &mut Inventory) -> Result<(), Fault> {
         let windows = inventory.instances.iter_mut();
         let mut windows: Vec<_> =
             windows.filter(|instance| instance.platform == Platform::Windows).collect();

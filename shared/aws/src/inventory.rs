@@ -26,7 +26,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Any of the reads; nothing is changed by them.
-    pub async fn inventory(
+    pub(crate) async fn read_inventory(
         &self,
         targets: &[Tag],
         instance_ids: Option<&[String]>,

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use stillpoint_drive::outside::{Fault, FaultKind, Lease};
+use stillpoint_drive::outside::{Fault, FaultKind};
 use stillpoint_restore::{Job, Phase};
-use stillpoint_upkeep::jobs::outside::{JobSaveFault, Jobs, RecordedJob};
+use stillpoint_upkeep::jobs::outside::{JobSaveFault, Jobs, Lease, RecordedJob};
 
 use crate::Cloud;
 use crate::fault::{fault, incomplete, unbuildable};

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use stillpoint_drive::outside::{Fault, FaultKind, Lease, Ledger, Recorded, SaveFault};
-use stillpoint_run::Run;
+use stillpoint_run::{Phase, Run};
 use stillpoint_wire::{ledger, time};
 
 use crate::Cloud;
 use crate::fault::{fault, incomplete, unbuildable};
+
+/// The index of unfinished runs by their due time, and its one partition.
+const DUE_INDEX: &str = "due";
+const OPEN: &str = "open";
 
 impl Ledger for Cloud {
     async fn load(&self, run_id: &str) -> Result<Option<Recorded>, Fault> {
@@ -42,6 +46,7 @@ impl Ledger for Cloud {
             .item("version", number(version))
             .item("driver", text(&lease.driver))
             .item("leaseUntilMs", number(lease.until_ms))
+            .item("dueMs", number(lease.due_ms))
             .item("policyId", text(&run.order.policy_id))
             .item("instanceId", text(&run.order.instance_id))
             .item("thawOwed", AttributeValue::Bool(run.thaw_owed.is_some()))
@@ -49,6 +54,10 @@ impl Ledger for Cloud {
             .item("day", text(&time::day(run.started_ms)))
             .item("row", text(&row))
             .item("body", text(&body));
+        if run.phase != Phase::Done {
+            // Only unfinished runs are in the index of what is due.
+            request = request.item("open", text(OPEN));
+        }
         if let Some(verdict) = &run.verdict {
             request = request.item("outcome", text(verdict.outcome.as_str()));
         }
@@ -66,6 +75,22 @@ impl Ledger for Cloud {
             Err(fault) => Err(SaveFault::Fault(fault)),
         }
     }
+
+    async fn overdue(&self, now_ms: u64, limit: usize) -> Result<Vec<String>, Fault> {
+        let request = self
+            .dynamodb
+            .query()
+            .table_name(&self.names.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("#open = :open AND dueMs < :now")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":open", text(OPEN))
+            .expression_attribute_values(":now", number(now_ms))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let answer = request.send().await.map_err(fault)?;
+        let ids = answer.items().iter().filter_map(|item| item.get("runId")?.as_s().ok().cloned());
+        Ok(ids.collect())
+    }
 }
 
 fn read(item: &HashMap<String, AttributeValue>) -> Result<Recorded, Fault> {
@@ -82,14 +107,14 @@ fn read(item: &HashMap<String, AttributeValue>) -> Result<Recorded, Fault> {
     };
     let driver = item.get("driver").and_then(|driver| driver.as_s().ok());
     let driver = driver.ok_or_else(|| incomplete("driver"))?.clone();
-    let lease = Lease { driver, until_ms: field("leaseUntilMs")? };
+    let lease = Lease { driver, until_ms: field("leaseUntilMs")?, due_ms: field("dueMs")? };
     Ok(Recorded { run, version: field("version")?, lease })
 }
 
-fn text(value: &str) -> AttributeValue {
+pub(crate) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-fn number(value: u64) -> AttributeValue {
+pub(crate) fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

@@ -7,6 +7,7 @@
 
 mod access;
 mod backups;
+mod budget;
 mod bus;
 mod components;
 mod ec2;
@@ -15,6 +16,7 @@ mod follow;
 mod history;
 mod inventory;
 mod jobs;
+mod journal;
 mod ledger;
 mod lifecycle;
 mod machines;
@@ -23,6 +25,7 @@ mod shelf;
 mod ssm;
 mod survey;
 mod upkeep;
+mod watch;
 
 use std::time::Duration;
 
@@ -38,6 +41,9 @@ pub use survey::DocumentFacts;
 /// somebody's writers frozen for an answer that is likely lost.
 const ONCE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A question that takes longer is better asked again.
+const POLL_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What the functions are told by their environment.
 #[derive(Clone, Debug)]
 pub struct Names {
@@ -47,8 +53,12 @@ pub struct Names {
     pub table: String,
     /// The table of restores and drills.
     pub jobs_table: String,
+    /// The table of the budget and the firings.
+    pub state: String,
     /// Where policies are kept, ending in `/`.
     pub policy_prefix: String,
+    /// Where deployed schedules are kept, ending in `/`.
+    pub schedule_prefix: String,
 }
 
 impl Names {
@@ -59,7 +69,9 @@ impl Names {
             bus: "stillpoint".to_owned(),
             table: "stillpoint-runs".to_owned(),
             jobs_table: "stillpoint-jobs".to_owned(),
+            state: "stillpoint-state".to_owned(),
             policy_prefix: "/stillpoint/policies/".to_owned(),
+            schedule_prefix: "/stillpoint/schedules/".to_owned(),
         }
     }
 }
@@ -76,6 +88,9 @@ pub struct Cloud {
     ssm: aws_sdk_ssm::Client,
     /// For SendCommand, which has no token either.
     ssm_once: aws_sdk_ssm::Client,
+    /// For questions that are asked again in a moment anyway: they do not back off while
+    /// something is frozen.
+    ssm_poll: aws_sdk_ssm::Client,
     events: aws_sdk_eventbridge::Client,
     dynamodb: aws_sdk_dynamodb::Client,
 }
@@ -105,6 +120,11 @@ impl Cloud {
             .retry_config(RetryConfig::disabled())
             .timeout_config(once)
             .build();
+        let soon = TimeoutConfig::builder().operation_timeout(POLL_TIMEOUT).build();
+        let ssm_poll = aws_sdk_ssm::config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(soon)
+            .build();
         Self {
             names,
             config: config.clone(),
@@ -112,6 +132,7 @@ impl Cloud {
             ec2_once: aws_sdk_ec2::Client::from_conf(ec2_once),
             ssm: aws_sdk_ssm::Client::new(config),
             ssm_once: aws_sdk_ssm::Client::from_conf(ssm_once),
+            ssm_poll: aws_sdk_ssm::Client::from_conf(ssm_poll),
             events: aws_sdk_eventbridge::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
         }

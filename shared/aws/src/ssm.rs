@@ -1,7 +1,9 @@
-//! Commands: send to one instance, ask, cancel.
+//! Commands: send to many instances, ask, cancel.
 
-use aws_sdk_ssm::types::{Command, CommandFilter, CommandFilterKey};
-use stillpoint_drive::outside::{CommandState, Commands, Fault, Progress, SendCommand};
+use std::collections::HashMap;
+
+use aws_sdk_ssm::types::{Command, CommandFilter, CommandFilterKey, CommandInvocation};
+use stillpoint_drive::outside::{CommandState, Commands, Fault, Fleet, Progress, SendCommand};
 use stillpoint_wire::time::rfc3339_seconds;
 
 use crate::Cloud;
@@ -12,31 +14,68 @@ const NOT_YET: &str = "InvocationDoesNotExist";
 /// And about a step that it does not show yet, or that should have been named.
 const NO_STEP_NAMED: &str = "InvalidPluginName";
 
-impl Commands for Cloud {
-    async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
-        let mut request = self
+/// What ListCommandInvocations puts between the two outputs of a plugin.
+const ERRORS_BEGIN: &str = "----------ERROR-------";
+/// No instance waits for another, and none is left out because others failed: the default
+/// of 0 would end the command on instances that it has not reached.
+const ALL: &str = "100%";
+
+impl Fleet for Cloud {
+    async fn send_to(
+        &self,
+        instance_ids: &[String],
+        command: &SendCommand,
+    ) -> Result<String, Fault> {
+        let parameters: HashMap<String, Vec<String>> = command
+            .parameters
+            .iter()
+            .map(|(name, values)| (name.clone(), values.clone()))
+            .collect();
+        let request = self
             .ssm_once
             .send_command()
-            .instance_ids(&command.instance_id)
+            .set_instance_ids(Some(instance_ids.to_vec()))
             .document_name(&command.document)
+            .set_parameters(Some(parameters))
             .timeout_seconds(i32::try_from(command.delivery_secs).unwrap_or(i32::MAX))
+            .max_concurrency(ALL)
+            .max_errors(ALL)
             .comment(&command.comment);
-        for (name, value) in &command.parameters {
-            request = request.parameters(name, value.clone());
-        }
         let answer = request.send().await.map_err(fault)?;
         let command_id = answer.command().and_then(|command| command.command_id());
         command_id.map(str::to_owned).ok_or_else(|| incomplete("command id"))
     }
 
-    async fn state(
+    async fn states(&self, command_id: &str) -> Result<Vec<(String, CommandState)>, Fault> {
+        let mut states = vec![];
+        let mut token = None;
+        loop {
+            let request = self
+                .ssm_poll
+                .list_command_invocations()
+                .command_id(command_id)
+                .details(true)
+                .max_results(50)
+                .set_next_token(token);
+            let answer = request.send().await.map_err(fault)?;
+            let found = answer.command_invocations().iter();
+            states
+                .extend(found.filter_map(|one| Some((one.instance_id()?.to_owned(), state(one)))));
+            token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            if token.is_none() {
+                return Ok(states);
+            }
+        }
+    }
+
+    async fn state_of(
         &self,
         command_id: &str,
         instance_id: &str,
         step: Option<&str>,
     ) -> Result<CommandState, Fault> {
         let request = self
-            .ssm
+            .ssm_poll
             .get_command_invocation()
             .command_id(command_id)
             .instance_id(instance_id)
@@ -46,7 +85,7 @@ impl Commands for Cloud {
             Err(fault)
                 if fault.code == NOT_YET || (fault.code == NO_STEP_NAMED && step.is_some()) =>
             {
-                Ok(waiting(fault.code))
+                Ok(CommandState::waiting())
             }
             // A document of several steps is told of by its step alone; all of them are in the list.
             Err(fault) if fault.code == NO_STEP_NAMED && step.is_none() => {
@@ -106,7 +145,7 @@ impl Commands for Cloud {
         Ok(None)
     }
 
-    async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
+    async fn cancel_on(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
         let request = self.ssm.cancel_command().command_id(command_id).instance_ids(instance_id);
         request.send().await.map(drop).map_err(fault)
     }
@@ -120,31 +159,67 @@ impl Cloud {
         command_id: &str,
         instance_id: &str,
     ) -> Result<CommandState, Fault> {
-        let request = self.ssm.list_command_invocations().command_id(command_id);
+        let request = self.ssm_poll.list_command_invocations().command_id(command_id);
         let answer = request.instance_id(instance_id).details(true).send().await.map_err(fault)?;
-        let Some(whole) = answer.command_invocations().first() else {
-            return Ok(waiting(NOT_YET.to_owned()));
-        };
-        let details = whole.status_details().unwrap_or_default().to_owned();
-        let steps = whole.command_plugins();
-        let codes = || steps.iter().map(|step| step.response_code()).filter(|code| *code >= 0);
-        let outputs: Vec<_> = steps.iter().filter_map(|step| step.output()).collect();
-        Ok(CommandState {
-            progress: Progress::of(whole.status().map_or("", |one| one.as_str()), &details),
-            details,
-            exit_code: codes().find(|code| *code != 0).or_else(|| codes().next()),
-            stdout: outputs.join("\n"),
-            stderr: String::new(),
-        })
+        Ok(answer.command_invocations().first().map_or_else(CommandState::waiting, state))
     }
 }
 
-fn waiting(details: String) -> CommandState {
+/// For whoever has one command to one instance, and nobody to share it with.
+impl Commands for Cloud {
+    async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
+        self.send_to(std::slice::from_ref(&command.instance_id), command).await
+    }
+
+    async fn state(
+        &self,
+        command_id: &str,
+        instance_id: &str,
+        step: Option<&str>,
+    ) -> Result<CommandState, Fault> {
+        self.state_of(command_id, instance_id, step).await
+    }
+
+    async fn step_outputs(
+        &self,
+        command_id: &str,
+        instance_id: &str,
+    ) -> Result<Vec<String>, Fault> {
+        Fleet::step_outputs(self, command_id, instance_id).await
+    }
+
+    async fn find_command(
+        &self,
+        sought: &SendCommand,
+        since_ms: u64,
+    ) -> Result<Option<String>, Fault> {
+        Fleet::find_command(self, sought, since_ms).await
+    }
+
+    async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
+        self.cancel_on(command_id, instance_id).await
+    }
+}
+
+/// One invocation of a list: the whole, with what each step printed and the exit code of
+/// the one that failed. The outputs of a step are one text there, cut at 2,500 characters;
+/// a step that was skipped has none.
+fn state(invocation: &CommandInvocation) -> CommandState {
+    let details = invocation.status_details().unwrap_or_default().to_owned();
+    let status = invocation.status().map_or("", |one| one.as_str());
+    let steps = invocation.command_plugins();
+    let codes = || steps.iter().map(|step| step.response_code()).filter(|code| *code >= 0);
+    let (mut stdout, mut stderr) = (vec![], vec![]);
+    for output in steps.iter().filter_map(|step| step.output()) {
+        let (out, err) = output.split_once(ERRORS_BEGIN).unwrap_or((output, ""));
+        stdout.push(out);
+        stderr.push(err);
+    }
     CommandState {
-        progress: Progress::Waiting,
+        progress: Progress::of(status, &details),
         details,
-        exit_code: None,
-        stdout: String::new(),
-        stderr: String::new(),
+        exit_code: codes().find(|code| *code != 0).or_else(|| codes().next()),
+        stdout: stdout.join("\n"),
+        stderr: stderr.join("\n"),
     }
 }

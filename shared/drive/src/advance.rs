@@ -5,19 +5,25 @@
 //! lease a second delivery would take a run in its freeze window for an interrupted
 //! one and thaw it.
 
-use stillpoint_run::{Fact, Seen};
-use stillpoint_run::{Order, Owed, Phase, Run, Stage, apply, decide, owed, record_first};
+use stillpoint_run::{
+    Fact, Order, Owed, Phase, Run, Seen, apply, begins, decide, not_before_ms, owed, record_first,
+};
 use stillpoint_wire::ids;
 
 use crate::command::stage_ms_max;
-use crate::outside::{Fault, Lease, Outside, Recorded, SaveFault};
-use crate::perform::perform;
+use crate::outside::{Fault, Lease, Outside, Recorded, SaveFault, Slot};
+use crate::perform::{Done, perform};
 
 /// What the CreateSnapshots call and the records around an attempt may take.
 const AROUND_ATTEMPT_MS: u64 = 30_000;
 /// The ledger is asked this often before the driver gives up; nothing is frozen then.
 const SAVES_MAX: u32 = 4;
 const SAVE_WAIT_MS: u64 = 200;
+/// The guard looks after a run so long after its driver was dead for certain.
+const DUE_AFTER_DEATH_MS: u64 = 60_000;
+/// The guard looks after a run that waits for a delivery after this time: longer than the
+/// queue keeps a message from others, which is 16 minutes.
+pub const DUE_AFTER_MS: u64 = 20 * 60_000;
 
 /// How far a driver may go.
 #[derive(Clone, Debug)]
@@ -26,6 +32,17 @@ pub struct Limits {
     pub driver: String,
     /// When the driver will certainly be dead, in ms since the epoch.
     pub dead_at_ms: u64,
+    /// What it is there for.
+    pub task: Task,
+}
+
+/// What a driver is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The whole run.
+    Run,
+    /// Only what is owed: thaw, settle, report. It begins no attempt and no set.
+    Settle,
 }
 
 /// How far a run came.
@@ -40,7 +57,8 @@ pub enum Advance {
         /// In ms since the epoch.
         until_ms: u64,
     },
-    /// Another attempt would not end in the driver's time; nothing is held.
+    /// What comes next would not end in the driver's time, or is not the driver's to begin.
+    /// Nothing new is held: at most a post-script is repeated.
     OutOfTime,
 }
 
@@ -90,71 +108,118 @@ pub async fn advance<O: Outside>(
         Ok(Some(recorded)) => {
             let mut run = recorded.run;
             // A driver that stopped of its own accord left the lease at 0 and nothing
-            // under way. One whose lease ran out died somewhere in between.
-            if recorded.lease.until_ms != 0 {
-                let next_execution_id = ids::execution_id(&run.order.run_id, run.attempt + 1);
-                step(&mut run, &Seen::Begin { next_execution_id, now_ms }, now_ms);
+            // under way. One whose lease ran out died somewhere in between. A new run is told
+            // that it begins by itself.
+            let late = now_ms > run.order.start_before_ms;
+            if run.phase == Phase::New {
+                run.started_ms = now_ms;
+            } else if recorded.lease.until_ms != 0 || late {
+                let next_execution_id = ids::execution_id(&run.order, run.attempt + 1);
+                step(outside, &mut run, &Seen::Begin { next_execution_id, now_ms }, now_ms);
             }
             (run, Some(recorded.version))
         }
     };
-    let alive = Lease { driver: limits.driver.clone(), until_ms: limits.dead_at_ms };
-    let stopped = Lease { driver: limits.driver.clone(), until_ms: 0 };
+    let alive = Lease {
+        driver: limits.driver.clone(),
+        until_ms: limits.dead_at_ms,
+        due_ms: limits.dead_at_ms + DUE_AFTER_DEATH_MS,
+    };
+    let stopped = |now_ms| Lease { until_ms: 0, due_ms: now_ms + DUE_AFTER_MS, ..alive.clone() };
+    let mut throttled = false;
     loop {
         let owed = owed(&run);
         if owed == Owed::Nothing {
-            save(outside, &run, &mut version, &stopped).await?;
+            save(outside, &run, &mut version, &stopped(outside.now_ms())).await?;
             return Ok(Advance::Finished(Box::new(run)));
         }
-        if out_of_time(&run, &owed, outside.now_ms(), limits.dead_at_ms) {
-            save(outside, &run, &mut version, &stopped).await?;
+        // Not before: nobody is asked for anything while something is held.
+        if throttled && (begins(&run) || run.phase == Phase::Report) {
+            throttled = false;
+            if let Err(fault) = outside.throttled().await {
+                tracing::warn!(%fault, "the budget does not know that EC2 throttles");
+            }
+        }
+        if run.phase == Phase::PostScript && run.post_tries > 0 {
+            let now_ms = outside.now_ms();
+            let from_ms = now_ms.max(not_before_ms(&run));
+            if from_ms + stage_ms(&run) > limits.dead_at_ms {
+                // Whoever comes next finds it owed, and that nothing else is under way.
+                save(outside, &run, &mut version, &stopped(now_ms)).await?;
+                return Ok(Advance::OutOfTime);
+            }
+            outside.sleep_ms(from_ms - now_ms).await;
+        }
+        // A VSS document goes on without a driver, and is watched while there is time.
+        let watches = matches!(owed, Owed::WatchVss { .. });
+        if watches && outside.now_ms() + AROUND_ATTEMPT_MS >= limits.dead_at_ms {
+            save(outside, &run, &mut version, &stopped(outside.now_ms())).await?;
             return Ok(Advance::OutOfTime);
+        }
+        if begins(&run) {
+            let ready = match limits.task {
+                Task::Run => wait_for_turn(outside, &run, limits.dead_at_ms).await,
+                Task::Settle => Ok(false),
+            };
+            if !matches!(ready, Ok(true)) {
+                save(outside, &run, &mut version, &stopped(outside.now_ms())).await?;
+                return ready.map(|_| Advance::OutOfTime).map_err(DriveError::Owed);
+            }
         }
         if record_first(&run) {
             save(outside, &run, &mut version, &alive).await?;
         }
         let until_ms = limits.dead_at_ms.saturating_sub(AROUND_ATTEMPT_MS);
         match perform(outside, &run, &owed, until_ms).await {
-            Ok(Some(seen)) => step(&mut run, &seen, outside.now_ms()),
-            Ok(None) => {}
+            Ok(Done { seen, throttled: by_account }) => {
+                throttled |= by_account;
+                if let Some(seen) = seen {
+                    step(outside, &mut run, &seen, outside.now_ms());
+                }
+            }
             Err(fault) => {
-                save(outside, &run, &mut version, &stopped).await?;
+                save(outside, &run, &mut version, &stopped(outside.now_ms())).await?;
                 return Err(DriveError::Owed(fault));
             }
         }
     }
 }
 
-fn step(run: &mut Run, seen: &Seen, now_ms: u64) {
-    let before = run.phase;
-    for fact in decide(run, seen) {
+fn step<O: Outside>(outside: &O, run: &mut Run, seen: &Seen, now_ms: u64) {
+    let facts = decide(run, seen);
+    outside.step(run, seen, &facts);
+    for fact in &facts {
         if matches!(fact, Fact::Judged(_)) {
             run.ended_ms.get_or_insert(now_ms);
         }
-        apply(run, &fact);
-        tracing::info!(
-            run_id = run.order.run_id,
-            instance_id = run.order.instance_id,
-            ?before,
-            after = ?run.phase,
-            ?fact,
-            "step"
-        );
+        apply(run, fact);
     }
 }
 
-/// Whether an attempt begun now could outlive its driver. Its post-script would then
-/// be left to the next delivery, minutes after the freeze. A VSS document goes on without
-/// a driver, and only has to be sent and watched while there is time.
-fn out_of_time(run: &Run, owed: &Owed, now_ms: u64, dead_at_ms: u64) -> bool {
-    if matches!(owed, Owed::SendVss { .. } | Owed::WatchVss { .. }) {
-        return now_ms + AROUND_ATTEMPT_MS >= dead_at_ms;
+/// Waits until CreateSnapshots may be called, so that nobody has to wait for it while
+/// something is frozen. False if that, with all that can follow, would outlive the driver:
+/// the post-script would then be left to the next delivery, minutes after the freeze.
+async fn wait_for_turn<O: Outside>(outside: &O, run: &Run, dead_at_ms: u64) -> Result<bool, Fault> {
+    let by_ms = dead_at_ms.saturating_sub(longest_ms(run));
+    let from_ms = outside.now_ms().max(not_before_ms(run));
+    if from_ms > by_ms {
+        return Ok(false);
     }
-    let begins = matches!(owed, Owed::Command { stage: Stage::Pre, .. });
-    let Some(script) = run.order.script.as_ref().filter(|_| begins) else { return false };
-    let stage_ms = stage_ms_max(script.timeout_secs);
-    let needed_ms = stage_ms * u64::from(script.retries + 2) + AROUND_ATTEMPT_MS;
-    now_ms + needed_ms > dead_at_ms
+    let Slot::At(at_ms) = outside.reserve(by_ms).await? else { return Ok(false) };
+    let now_ms = outside.now_ms();
+    outside.sleep_ms(at_ms.max(from_ms).saturating_sub(now_ms)).await;
+    Ok(outside.now_ms() <= by_ms)
+}
+
+/// The longest that an attempt can take, its first post-script included, or that a set
+/// without one can take.
+fn longest_ms(run: &Run) -> u64 {
+    let stages = if run.phase == Phase::PreScript { 2 } else { 0 };
+    stages * stage_ms(run) + AROUND_ATTEMPT_MS
+}
+
+fn stage_ms(run: &Run) -> u64 {
+    run.order.script.as_ref().map_or(0, |script| stage_ms_max(script.timeout_secs))
 }
 
 async fn save<O: Outside>(

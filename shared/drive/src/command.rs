@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use stillpoint_run::{
-    Cause, Code, CommandEnd, Order, Proof, ProofState, Stage, StageReport, StageResult,
+    Cause, Code, CommandEnd, DELIVERY_SECS, Order, Proof, ProofState, Stage, StageReport,
+    StageResult,
 };
 use stillpoint_wire::receipt::{self, HoldState, Receipt};
 
 use crate::outside::{CommandState, FaultKind, Outside, Progress, SendCommand};
 
-/// How long SSM may take to deliver a command: the least that SendCommand accepts.
-pub(crate) const DELIVERY_SECS: u32 = 30;
-/// Writers wait while the end of a pre-script is not seen, so look often.
+/// Writers wait while the end of a pre-script is not seen, so look often, at first.
 const POLL_MS: u64 = 200;
+/// Nobody waits for the end of a post-script, and a script that takes its time will go on
+/// doing so.
+const POLL_SLOWLY_MS: u64 = 500;
+const POLL_OFTEN_FOR_MS: u64 = 8_000;
 /// A throttled SendCommand is repeated this often, doubling from [`SEND_WAIT_MS`].
 const SENDS_MAX: u32 = 5;
 const SEND_WAIT_MS: u64 = 500;
@@ -52,7 +55,7 @@ pub(crate) async fn run_stage<O: Outside>(
     let started_ms = outside.now_ms();
     let end = match send(outside, &command).await {
         Ok(command_id) => {
-            let mut watched = watch(outside, order, &command_id, timeout_secs).await;
+            let mut watched = watch(outside, order, &command_id, stage, timeout_secs).await;
             if let (Watched::Ended(state), Stage::Post) = (&mut watched, stage) {
                 see_skipped(outside, order, &command_id, state).await;
             }
@@ -130,6 +133,7 @@ async fn watch<O: Outside>(
     outside: &O,
     order: &Order,
     command_id: &str,
+    stage: Stage,
     timeout_secs: u32,
 ) -> Watched {
     let sent_ms = outside.now_ms();
@@ -163,7 +167,8 @@ async fn watch<O: Outside>(
                 None => Watched::NotDelivered,
             };
         }
-        outside.sleep_ms(POLL_MS).await;
+        let often = stage == Stage::Pre && now_ms.saturating_sub(sent_ms) < POLL_OFTEN_FOR_MS;
+        outside.sleep_ms(if often { POLL_MS } else { POLL_SLOWLY_MS }).await;
     }
 }
 

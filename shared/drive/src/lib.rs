@@ -5,9 +5,13 @@
 //! is `stillpoint_aws`, behind the traits of [`outside`]). Called by the runner.
 
 mod advance;
+mod batch;
+pub mod budget;
 mod command;
 pub mod outside;
 mod perform;
+mod surroundings;
 mod vss;
 
-pub use advance::{Advance, DriveError, Limits, advance};
+pub use advance::{Advance, DUE_AFTER_MS, DriveError, Limits, Task, advance};
+pub use batch::Batch;

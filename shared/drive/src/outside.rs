@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use stillpoint_run::{Order, Run, SnapshotSet, SnapshotTaken};
+use stillpoint_run::{Fact, Order, Run, Seen, SnapshotSet, SnapshotTaken};
+
+pub use crate::surroundings::{
+    Account, Buckets, Budget, Deployed, Firing, Fleet, Planning, Slot, Watch,
+};
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +97,20 @@ pub enum Progress {
     GivenUp,
     /// It never reached the instance.
     NeverRan,
+}
+
+impl CommandState {
+    /// Of a command that SSM does not show yet.
+    #[must_use]
+    pub fn waiting() -> Self {
+        Self {
+            progress: Progress::Waiting,
+            details: String::new(),
+            exit_code: None,
+            stdout: String::new(),
+            stderr: String::new(),
+        }
+    }
 }
 
 impl Progress {
@@ -196,12 +214,21 @@ pub trait Snapshots: Sync {
 
 /// The bus.
 pub trait Bus: Sync {
-    /// Publishes one event of ours. At least once: a lost answer is published again.
+    /// Publishes events of ours of one type. At least once: after a fault, some of them may
+    /// have been published, and all of them are published again.
     fn publish(
         &self,
         detail_type: &str,
-        detail: String,
+        details: Vec<String>,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// What happened, for whoever reads it later. Neither waits nor fails.
+pub trait Journal: Sync {
+    /// One step of a run: what was seen of it, and what became true.
+    fn step(&self, run: &Run, seen: &Seen, facts: &[Fact]);
+    /// One line of CloudWatch's embedded metric format.
+    fn metric(&self, line: String);
 }
 
 /// A run as it is on record.
@@ -222,6 +249,8 @@ pub struct Lease {
     pub driver: String,
     /// In ms since the epoch; 0 from a driver that stopped of its own accord.
     pub until_ms: u64,
+    /// When the guard looks after the run, unless somebody has written it by then.
+    pub due_ms: u64,
 }
 
 /// Why a write did not happen.
@@ -246,8 +275,15 @@ pub trait Ledger: Sync {
         expected: Option<u64>,
         lease: &Lease,
     ) -> impl Future<Output = Result<u64, SaveFault>> + Send;
+    /// The ids of unfinished runs whose due time has passed, the longest overdue first, so
+    /// many at most. May lag behind the records.
+    fn overdue(
+        &self,
+        now_ms: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<String>, Fault>> + Send;
 }
 
-/// Everything together.
-pub trait Outside: Clock + Commands + Snapshots + Bus + Ledger {}
-impl<T: Clock + Commands + Snapshots + Bus + Ledger> Outside for T {}
+/// Everything that one run needs.
+pub trait Outside: Clock + Commands + Snapshots + Bus + Ledger + Budget + Journal {}
+impl<T: Clock + Commands + Snapshots + Bus + Ledger + Budget + Journal> Outside for T {}

@@ -16,6 +16,24 @@ const FIND_WAITS_MS: [u64; 4] = [0, 2_000, 4_000, 8_000];
 const REPORTS_MAX: u32 = 4;
 const REPORT_WAIT_MS: u64 = 500;
 
+/// Codes by which EC2 says that the account asks too much, whichever its volumes.
+const ACCOUNT_THROTTLED: [&str; 6] = [
+    "EC2ThrottledException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "Throttling",
+    "ThrottlingException",
+];
+
+/// What came of one thing that was owed.
+pub(crate) struct Done {
+    /// For the run; none if nothing was owed.
+    pub(crate) seen: Option<Seen>,
+    /// EC2 throttled the whole account, which the budget has to know.
+    pub(crate) throttled: bool,
+}
+
 /// Performs one thing that is owed; none if it is not done at `until_ms`, the end of the
 /// driver's time, and goes on without it.
 ///
@@ -27,10 +45,11 @@ pub(crate) async fn perform<O: Outside>(
     run: &Run,
     owed: &Owed,
     until_ms: u64,
-) -> Result<Option<Seen>, Fault> {
+) -> Result<Done, Fault> {
     let order = &run.order;
-    let next_execution_id = ids::execution_id(&order.run_id, run.attempt + 1);
-    Ok(Some(match owed {
+    let next_execution_id = ids::execution_id(order, run.attempt + 1);
+    let mut throttled = false;
+    let seen = match owed {
         Owed::Begin => Seen::Begin { next_execution_id, now_ms: outside.now_ms() },
         Owed::Command { stage, execution_id } => {
             let end = run_stage(outside, order, *stage, execution_id).await;
@@ -39,26 +58,26 @@ pub(crate) async fn perform<O: Outside>(
         Owed::SendVss { execution_id } => vss::send_it(outside, run, execution_id).await,
         Owed::FindVss { execution_id } => vss::find_it(outside, run, execution_id).await?,
         Owed::WatchVss { execution_id, command_id, sent_ms } => {
-            return Ok(
-                vss::watch_it(outside, run, execution_id, command_id, *sent_ms, until_ms).await
-            );
+            let watched = vss::watch_it(outside, run, execution_id, command_id, *sent_ms, until_ms);
+            return Ok(Done { seen: watched.await, throttled });
         }
         Owed::CreateSnapshots { wait_ms } => {
             if *wait_ms > 0 {
                 outside.sleep_ms(*wait_ms).await;
             }
-            create(outside, run).await
+            create(outside, run, &mut throttled).await
         }
         Owed::FindSet => Seen::Found { set: find(outside, run).await?, next_execution_id },
         Owed::Report => {
             report(outside, run).await?;
             Seen::Reported
         }
-        Owed::Nothing => return Ok(None),
-    }))
+        Owed::Nothing => return Ok(Done { seen: None, throttled }),
+    };
+    Ok(Done { seen: Some(seen), throttled })
 }
 
-async fn create<O: Outside>(outside: &O, run: &Run) -> Seen {
+async fn create<O: Outside>(outside: &O, run: &Run, throttled: &mut bool) -> Seen {
     let started_ms = outside.now_ms();
     let answer = outside.create(&run.order, &tags::at_creation(&run.order)).await;
     let call = CreateCall { started_ms, ended_ms: outside.now_ms() };
@@ -66,6 +85,7 @@ async fn create<O: Outside>(outside: &O, run: &Run) -> Seen {
         Ok(set) => Seen::Created(set, call),
         Err(fault) => {
             let text = format!("CreateSnapshots: {fault}");
+            *throttled = ACCOUNT_THROTTLED.contains(&fault.code.as_str());
             let code = match fault.kind {
                 FaultKind::Unknown => return Seen::CreateLost { why: text, call },
                 FaultKind::Retry => Code::CreateThrottled,
@@ -116,9 +136,9 @@ async fn report<O: Outside>(outside: &O, run: &Run) -> Result<(), Fault> {
     let detail = serde_json::to_string(&event).map_err(unwritable)?;
     for notification in notification::of(run) {
         let detail = serde_json::to_string(&notification).map_err(unwritable)?;
-        repeat(outside, || outside.publish(SCRIPT_NOTIFICATION, detail.clone())).await?;
+        repeat(outside, || outside.publish(SCRIPT_NOTIFICATION, vec![detail.clone()])).await?;
     }
-    repeat(outside, || outside.publish(RUN_FINISHED, detail.clone())).await
+    repeat(outside, || outside.publish(RUN_FINISHED, vec![detail.clone()])).await
 }
 
 fn unwritable(error: impl std::fmt::Display) -> Fault {

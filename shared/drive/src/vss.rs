@@ -2,11 +2,12 @@
 //! its end across drivers, and what it made is searched for.
 
 use stillpoint_run::{
-    Cause, Code, CommandEnd, Order, Proof, Run, Seen, SnapshotSet, StageReport, StageResult,
+    Cause, Code, CommandEnd, DELIVERY_SECS, Order, Proof, Run, Seen, SnapshotSet, StageReport,
+    StageResult,
 };
 use stillpoint_wire::{ids, vss};
 
-use crate::command::{DELIVERY_SECS, ended, finish, last_line, send};
+use crate::command::{ended, finish, last_line, send};
 use crate::outside::{CommandState, Fault, Outside, Progress, SendCommand};
 
 /// Nobody waits for the document but the run; it takes a minute or two.
@@ -132,7 +133,7 @@ pub(crate) async fn watch_it<O: Outside>(
 }
 
 fn script(run: &Run, end: CommandEnd) -> Seen {
-    let next_execution_id = ids::execution_id(&run.order.run_id, run.attempt + 1);
+    let next_execution_id = ids::execution_id(&run.order, run.attempt + 1);
     Seen::Script { end: Box::new(end), next_execution_id }
 }
 

@@ -28,7 +28,8 @@ pub fn apply(run: &mut Run, fact: &Fact) {
             run.doubt = Some(cause.clone());
             run.phase = Phase::Snapshot;
         }
-        Fact::Interrupted => {
+        Fact::Interrupted { over } => {
+            run.over |= *over;
             run.set_uncertain = true;
             if run.doubt.is_none() {
                 run.doubt = Some(Cause::new(
@@ -84,6 +85,7 @@ pub fn apply(run: &mut Run, fact: &Fact) {
             run.create = Some(*call);
             run.doubt = Some(cause.clone());
             if run.phase == Phase::Snapshot && run.thaw_owed.is_some() {
+                run.windows_throttled += u32::from(cause.code == Code::CreateThrottled);
                 run.phase = Phase::PostScript;
             }
         }
@@ -100,7 +102,7 @@ pub fn apply(run: &mut Run, fact: &Fact) {
         }
         Fact::PostEnded { report, again } => {
             run.post_tries += 1;
-            if report.says_nothing_held() {
+            if report.says_nothing_held() && !*again {
                 run.thaw_owed = None;
             }
             run.post = Some(report.clone());

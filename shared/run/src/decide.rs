@@ -33,13 +33,13 @@ pub fn decide(run: &Run, seen: &Seen) -> Vec<Fact> {
         },
         Phase::PreScript => match seen {
             // Whoever drove the run is gone: the pre-script may have run, a set may exist.
-            Seen::Begin { .. } => vec![Fact::Interrupted],
+            Seen::Begin { now_ms, .. } => vec![interrupted(run, *now_ms)],
             Seen::Script { end, next_execution_id } => pre_ended(run, end, next_execution_id),
             _ => vec![],
         },
         Phase::Vss => of_vss(run, seen),
         Phase::Snapshot | Phase::Fallback => match seen {
-            Seen::Begin { .. } => vec![Fact::Interrupted],
+            Seen::Begin { now_ms, .. } => vec![interrupted(run, *now_ms)],
             Seen::Created(set, call) => created(run, set, *call),
             Seen::CreateRefused { cause, call } => refused(run, cause, *call),
             Seen::CreateLost { why, call } => {
@@ -48,10 +48,13 @@ pub fn decide(run: &Run, seen: &Seen) -> Vec<Fact> {
             _ => vec![],
         },
         Phase::PostScript => match seen {
+            Seen::Begin { now_ms, .. } => vec![interrupted(run, *now_ms)],
             Seen::Script { end, next_execution_id } => post_ended(run, end, next_execution_id),
             _ => vec![],
         },
         Phase::Settle => match seen {
+            // A VSS document that ended while nobody looked leaves no doubt.
+            Seen::Begin { now_ms, .. } if run.vss.is_none() => vec![interrupted(run, *now_ms)],
             Seen::Found { set, next_execution_id } => match vss::all_of_it(run, set.as_ref()) {
                 Some(set) => then_judge(run, vec![Fact::SetAdopted(set)]),
                 None => then_without_set(run, vec![Fact::NoSetFound], next_execution_id),
@@ -64,6 +67,10 @@ pub fn decide(run: &Run, seen: &Seen) -> Vec<Fact> {
         },
         Phase::Done => vec![],
     }
+}
+
+fn interrupted(run: &Run, now_ms: u64) -> Fact {
+    Fact::Interrupted { over: now_ms > run.order.start_before_ms }
 }
 
 fn first_step(run: &Run, next_execution_id: &str) -> Fact {
@@ -153,7 +160,9 @@ fn post_ended(run: &Run, end: &CommandEnd, next_execution_id: &str) -> Vec<Fact>
         StageResult::NotSent | StageResult::Unknown => retries.max(1),
         StageResult::Ok | StageResult::Failed | StageResult::TimedOut => retries,
     };
-    let again = !end.report.says_nothing_held() && run.post_tries < allowed;
+    let overtook = run.pre_may_come_until_ms().is_some_and(|until| end.report.started_ms < until);
+    let released = end.report.says_nothing_held();
+    let again = if released { overtook } else { run.post_tries < allowed || overtook };
     let ended = Fact::PostEnded { report: end.report.clone(), again };
     if again || run.set_uncertain {
         vec![ended]
@@ -168,7 +177,8 @@ fn post_ended(run: &Run, end: &CommandEnd, next_execution_id: &str) -> Vec<Fact>
 /// set, or the end.
 fn then_without_set(run: &Run, mut facts: Vec<Fact>, next_execution_id: &str) -> Vec<Fact> {
     let after = after(run, &facts);
-    let fallback = after.order.script.as_ref().is_none_or(|script| script.fallback);
+    let allowed = after.order.script.as_ref().is_none_or(|script| script.fallback);
+    let fallback = allowed && !after.over;
     // A lost CreateSnapshots, or a VSS document that may still run, may take effect yet.
     // Another call would be a second set that nobody asked for, so it ends here; a set
     // that appears carries the run's tag.

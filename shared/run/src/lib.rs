@@ -44,7 +44,7 @@ pub use apply::apply;
 pub use cause::{Cause, Code};
 pub use decide::decide;
 pub use order::{Handler, LeftOutVolume, Order, Script, Volume};
-pub use owed::{Owed, Stage, owed, record_first};
+pub use owed::{DELIVERY_SECS, Owed, Stage, begins, not_before_ms, owed, record_first};
 pub use run::{
     CreateCall, Phase, Run, Sent, SnapshotSet, SnapshotTaken, StageReport, StageResult, VssRun,
 };

@@ -7,6 +7,13 @@ use crate::{Phase, Run, Sent};
 /// The first wait before CreateSnapshots is repeated; it doubles: 2, 4, 8, 16, 32 s.
 const THROTTLE_WAIT_MS: u64 = 2_000;
 
+/// Systems Manager delivers a command within this time or not at all; it is the least that
+/// SendCommand accepts.
+pub const DELIVERY_SECS: u32 = 30;
+
+/// EC2 wants 15 s between two snapshots of one volume.
+const AFTER_THROTTLED_WINDOW_MS: u64 = 16_000;
+
 /// What has to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owed {
@@ -102,6 +109,30 @@ fn of_vss(run: &Run) -> Owed {
         Sent::Yes { command_id, at_ms } => {
             Owed::WatchVss { execution_id, command_id: command_id.clone(), sent_ms: *at_ms }
         }
+    }
+}
+
+/// Whether what is owed begins something: an attempt, or a set without one. Nothing is
+/// held then, so whoever drives may still wait, or leave it to somebody else.
+#[must_use]
+pub fn begins(run: &Run) -> bool {
+    match run.phase {
+        Phase::PreScript | Phase::Fallback => true,
+        Phase::Vss => run.vss.as_ref().is_some_and(|vss| vss.sent == Sent::NotYet),
+        // Also where the policy runs only POST: a thaw is owed, and nothing is held.
+        Phase::Snapshot => run.thaw_owed.is_none() || run.pre.is_none(),
+        Phase::New | Phase::PostScript | Phase::Settle | Phase::Report | Phase::Done => false,
+    }
+}
+
+/// Before this time, in ms since the epoch, what is owed makes no sense.
+#[must_use]
+pub fn not_before_ms(run: &Run) -> u64 {
+    let throttled = run.create.filter(|_| run.windows_throttled > 0);
+    match (run.phase, throttled) {
+        (Phase::PreScript, Some(call)) => call.ended_ms + AFTER_THROTTLED_WINDOW_MS,
+        (Phase::PostScript, _) if run.post_tries > 0 => run.pre_may_come_until_ms().unwrap_or(0),
+        _ => 0,
     }
 }
 

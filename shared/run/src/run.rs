@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Handler, Order, Proof, ProofState, Verdict};
+use crate::{Cause, DELIVERY_SECS, Handler, Order, Proof, ProofState, Verdict};
+
+/// What a delivery may be late, clocks and all.
+const LATE_MS: u64 = 5_000;
+/// So many attempts that were throttled inside their window are repeated whatever
+/// MaximumRetryCount says.
+const WINDOWS_THROTTLED_MAX: u32 = 2;
 
 /// The state of a run, as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +28,13 @@ pub struct Run {
     pub post_tries: u32,
     /// How often CreateSnapshots was throttled while nothing was held.
     pub throttles: u32,
+    /// How often it was throttled while something was held, which ended the attempt.
+    #[serde(default)]
+    pub windows_throttled: u32,
+    /// Whether the start window was over when the run was taken up again: what is owed is
+    /// done, and nothing new is begun.
+    #[serde(default)]
+    pub over: bool,
     /// The last pre-script.
     pub pre: Option<StageReport>,
     /// The last post-script.
@@ -184,6 +197,8 @@ impl Run {
             thaw_owed: None,
             post_tries: 0,
             throttles: 0,
+            windows_throttled: 0,
+            over: false,
             pre: None,
             post: None,
             vss: None,
@@ -198,10 +213,20 @@ impl Run {
     }
 
     /// Whether another whole attempt is allowed, counted as DLM counts them:
-    /// MaximumRetryCount retries after the first.
+    /// MaximumRetryCount retries after the first. An attempt that EC2's throttling ended is
+    /// no failure of the script, so a few of them are not counted.
     #[must_use]
     pub fn attempts_left(&self) -> bool {
-        self.order.runnable_script().is_some_and(|script| self.attempt < script.retries + 1)
+        let uncounted = self.windows_throttled.min(WINDOWS_THROTTLED_MAX);
+        let script = self.order.runnable_script();
+        !self.over && script.is_some_and(|script| self.attempt < script.retries + 1 + uncounted)
+    }
+
+    /// Until when the pre-script may still begin, although nothing was seen of it: SSM may
+    /// have taken it, and a post-script that overtook it has found nothing to release.
+    pub(crate) fn pre_may_come_until_ms(&self) -> Option<u64> {
+        let unknown = self.pre.as_ref().filter(|pre| pre.result == StageResult::Unknown)?;
+        Some(unknown.ended_ms + u64::from(DELIVERY_SECS) * 1_000 + LATE_MS)
     }
 
     /// Whether the script is a document that makes the set itself.

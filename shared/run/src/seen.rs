@@ -143,7 +143,10 @@ pub enum Fact {
     /// There is no script to run: straight to CreateSnapshots, with nothing held.
     NoScript(Cause),
     /// Somebody stopped half-way; what was under way is not known.
-    Interrupted,
+    Interrupted {
+        /// Whether the start window is over by now.
+        over: bool,
+    },
     /// The VSS document is under way.
     CommandSent {
         /// SSM's id.

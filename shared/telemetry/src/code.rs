@@ -14,14 +14,26 @@ pub enum RefusalCode {
     Inventory,
     /// The runs could not be handed to the bus.
     Bus,
+    /// The runs could not be put on record, so none was requested.
+    Record,
+    /// A firing never became a plan.
+    Firing,
     /// A message in the runner's queue cannot be read.
     Message,
 }
 
 impl RefusalCode {
     /// All of them.
-    pub const ALL: &'static [Self] =
-        &[Self::Request, Self::NoPolicy, Self::Policy, Self::Inventory, Self::Bus, Self::Message];
+    pub const ALL: &'static [Self] = &[
+        Self::Request,
+        Self::NoPolicy,
+        Self::Policy,
+        Self::Inventory,
+        Self::Bus,
+        Self::Record,
+        Self::Firing,
+        Self::Message,
+    ];
 
     /// The code as people see it.
     #[must_use]
@@ -32,6 +44,8 @@ impl RefusalCode {
             Self::Policy => "SP1003",
             Self::Inventory => "SP1004",
             Self::Bus => "SP1005",
+            Self::Record => "SP1006",
+            Self::Firing => "SP1007",
             Self::Message => "SP2001",
         }
     }

@@ -36,6 +36,25 @@ pub fn emf(
     metrics: &[(&str, u64, Unit)],
     facts: &[(&str, &str)],
 ) -> String {
+    line(now_ms, &[(POLICY, policy_id)], metrics, facts)
+}
+
+/// One line with these metrics for the whole account and Region, which an alarm needs no
+/// dimension for.
+#[must_use]
+pub fn emf_total(now_ms: u64, metrics: &[(&str, u64, Unit)], facts: &[(&str, &str)]) -> String {
+    line(now_ms, &[], metrics, facts)
+}
+
+fn line(
+    now_ms: u64,
+    dimensions: &[(&str, &str)],
+    metrics: &[(&str, u64, Unit)],
+    facts: &[(&str, &str)],
+) -> String {
+    // For the whole account and Region, and by each dimension.
+    let sets: Vec<Vec<&str>> =
+        [vec![]].into_iter().chain(dimensions.iter().map(|(name, _)| vec![*name])).collect();
     let definitions: Vec<Value> =
         metrics.iter().map(|(name, _, unit)| json!({"Name": name, "Unit": unit.name()})).collect();
     let mut line = Map::new();
@@ -45,12 +64,12 @@ pub fn emf(
             "Timestamp": now_ms,
             "CloudWatchMetrics": [{
                 "Namespace": NAMESPACE,
-                "Dimensions": [[], [POLICY]],
+                "Dimensions": sets,
                 "Metrics": definitions,
             }],
         }),
     );
-    line.insert(POLICY.to_owned(), policy_id.into());
+    line.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
     line.extend(metrics.iter().map(|(name, value, _)| ((*name).to_owned(), (*value).into())));
     line.extend(facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
     Value::Object(line).to_string()

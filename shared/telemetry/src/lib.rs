@@ -6,5 +6,5 @@ mod emf;
 mod log;
 
 pub use code::RefusalCode;
-pub use emf::{NAMESPACE, Unit, emf};
+pub use emf::{NAMESPACE, Unit, emf, emf_total};
 pub use log::init;

@@ -105,6 +105,15 @@ pub struct Interval {
     pub ended_at: String,
 }
 
+impl RunRequested {
+    /// The detail that asks for a run.
+    #[must_use]
+    pub fn detail(order: &Order) -> String {
+        let requested = Self { version: EVENT_VERSION, order: order.clone() };
+        serde_json::to_string(&requested).unwrap_or_default()
+    }
+}
+
 impl RunFinished {
     /// The event of a run that has its verdict; none before.
     #[must_use]

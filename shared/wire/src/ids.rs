@@ -2,6 +2,7 @@
 //! and how often it is computed.
 
 use sha2::{Digest, Sha256};
+use stillpoint_run::Order;
 
 /// The run id of one instance in one firing of one schedule.
 #[must_use]
@@ -28,11 +29,18 @@ pub fn job_id(kind: &str, request_id: &str) -> String {
     format!("{kind}-{}", hex(&digest(&["job", kind, request_id])[..10]))
 }
 
-/// The execution id of one attempt of a run: a UUID of version 8 (RFC 9562, custom),
-/// in the lower-case form that DLM's documents allow.
+/// The execution id of one attempt: a UUID of version 8 (RFC 9562, custom), in the
+/// lower-case form that DLM's documents allow.
+///
+/// It is the same for every instance of a firing, so that one SendCommand, which has one
+/// set of parameters, can reach fifty of them. On one instance it is still the attempt's
+/// own: two runs of one instance differ in policy, schedule or time, two attempts of one
+/// run in their number, and no command leaves the instance that it was sent to.
 #[must_use]
-pub fn execution_id(run_id: &str, attempt: u32) -> String {
-    let mut bytes = digest(&["execution", run_id, &attempt.to_string()]);
+pub fn execution_id(order: &Order, attempt: u32) -> String {
+    let Order { policy_id, schedule_name, nominal_time, .. } = order;
+    let attempt = attempt.to_string();
+    let mut bytes = digest(&["execution", policy_id, schedule_name, nominal_time, &attempt]);
     bytes[6] = (bytes[6] & 0x0f) | 0x80;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex = hex(&bytes[..16]);

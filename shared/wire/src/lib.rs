@@ -10,6 +10,7 @@ pub mod ids;
 pub mod job_event;
 pub mod ledger;
 pub mod notification;
+pub mod queue;
 pub mod receipt;
 pub mod tags;
 pub mod time;

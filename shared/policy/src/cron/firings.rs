@@ -21,7 +21,7 @@ impl Cron {
     /// The firings strictly after a time, by the clock of a zone. As EventBridge Scheduler does
     /// it: what the clock leaps over in spring is left out, and of an hour that comes twice in
     /// autumn only the first counts.
-    pub(crate) fn firings_after<'a>(
+    pub fn firings_after<'a>(
         &'a self,
         zone: &'a TimeZone,
         after: Timestamp,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-pub use stillpoint_drive::outside::{Commands, Lease};
+pub use stillpoint_drive::outside::Commands;
 use stillpoint_restore::{InstanceSeen, Item, Job, Launch, VolumeSeen};
 
 use crate::outside::{Bus, Clock, Fault, Label, Shelf};
@@ -100,3 +100,12 @@ pub trait Jobs: Sync {
 /// Everything together.
 pub trait Outside: Clock + Commands + Bus + Shelf + Label + Machines + Jobs {}
 impl<T: Clock + Commands + Bus + Shelf + Label + Machines + Jobs> Outside for T {}
+
+/// Who drives a job, and until when they may be alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// No two drivers have the same name.
+    pub driver: String,
+    /// In ms since the epoch; 0 from a driver that stopped of its own accord.
+    pub until_ms: u64,
+}

@@ -186,7 +186,7 @@ async fn report<O: Outside>(outside: &O, job: &Job) -> Result<(), Fault> {
         code: "Serialization".to_owned(),
         text: error.to_string(),
     })?;
-    outside.publish(kind, detail).await
+    outside.publish(kind, vec![detail]).await
 }
 
 /// A drill that could not be carried out says nothing about the set.

@@ -1,0 +1,75 @@
+//! One answer for all who ask for the same command at the same time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use futures::channel::oneshot;
+
+use super::gather::lock;
+use crate::outside::{CommandState, Fault, FaultKind};
+
+type Answer = Result<Arc<Vec<(String, CommandState)>>, Fault>;
+
+/// The commands that somebody is asking for, with those who wait for the answer.
+#[derive(Debug, Default)]
+pub(super) struct Polls(Mutex<HashMap<String, Vec<oneshot::Sender<Answer>>>>);
+
+impl Polls {
+    /// Asks, or waits for the answer to whoever is asking already.
+    pub(super) async fn ask<T>(&self, command_id: &str, ask: impl FnOnce() -> T) -> Answer
+    where
+        T: Future<Output = Result<Vec<(String, CommandState)>, Fault>>,
+    {
+        let waits = {
+            let mut asking = lock(&self.0);
+            match asking.get_mut(command_id) {
+                Some(waiting) => {
+                    let (sender, receiver) = oneshot::channel();
+                    waiting.push(sender);
+                    Some(receiver)
+                }
+                None => {
+                    asking.insert(command_id.to_owned(), vec![]);
+                    None
+                }
+            }
+        };
+        if let Some(receiver) = waits {
+            return receiver.await.unwrap_or_else(|_| Err(lost()));
+        }
+        let mut place = Place { polls: Some(self), command_id };
+        let answer = ask().await.map(Arc::new);
+        for sender in place.leave() {
+            drop(sender.send(answer.clone()));
+        }
+        answer
+    }
+}
+
+/// Of the one who asks; when it is gone, nobody waits for it any more.
+struct Place<'a> {
+    polls: Option<&'a Polls>,
+    command_id: &'a str,
+}
+
+impl Place<'_> {
+    fn leave(&mut self) -> Vec<oneshot::Sender<Answer>> {
+        let polls = self.polls.take();
+        polls.and_then(|polls| lock(&polls.0).remove(self.command_id)).unwrap_or_default()
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        drop(self.leave());
+    }
+}
+
+/// Says nothing about the command; it is asked for again.
+fn lost() -> Fault {
+    Fault {
+        kind: FaultKind::Retry,
+        code: "AnswerLost".to_owned(),
+        text: "the run that asked for all of them ended".to_owned(),
+    }
+}

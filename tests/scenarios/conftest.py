@@ -12,6 +12,7 @@ import pytest
 
 from lab.deploy import deploy_policy
 from scenarios.account import Account
+from scenarios.checks import until
 from scenarios.instance import Instance
 from scenarios.places import INFRA
 from scenarios.policies import SECOND_SCHEDULE, policy
@@ -45,12 +46,17 @@ def launch(account: Account) -> Iterator[Launch]:
 
 
 @pytest.fixture(autouse=True)
-def no_faults_left(account: Account) -> Iterator[None]:
-    """A fault that one test set never reaches the next."""
+def nothing_left(account: Account) -> Iterator[None]:
+    """A fault that one test set never reaches the next, nor does a run that it asked for."""
     yield
     account.faults(ssmOutput={}, killHolderBeforeCreateSnapshots=None, deliveryDelaySeconds={},
                    throttleCreateSnapshots=0, loseCreateSnapshotsReply=0, loseCreateSnapshots=0,
                    loseSendCommand=0, loseSendCommandReply=0, ssmEnds={}, vss={})
+    try:
+        until(lambda: account.messages_left() == 0, "the runs that this test asked for are over")
+    except AssertionError:
+        account.purge()
+        raise
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -52,6 +52,7 @@ export function acknowledge(template: CfnInclude): void {
       add(resource, "SQS3", DEAD_LETTERS);
     }
   }
+  add(template.getResource("State"), "DDB3", "Nothing of it is worth restoring: an unused budget is filled anew within a minute.");
   Validations.of(template.getResource("HubRule")).acknowledge({
     id: "CloudFormation-Validate::W1030",
     reason: "Without a hub there is no such rule, by its condition.",

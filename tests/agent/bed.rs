@@ -98,6 +98,11 @@ impl Bed {
         self.make(&image, fs, name, mebibytes)
     }
 
+    /// The same of both.
+    pub(super) fn add_sized_on(&self, image: &Path, fs: &str, name: &str, mebibytes: u64) {
+        self.make(image, fs, name, mebibytes);
+    }
+
     /// The same with the image at a given place.
     pub(super) fn add_on(&self, image: &Path, fs: &str, name: &str) -> PathBuf {
         self.make(image, fs, name, if fs == "xfs" { 320 } else { 128 })

@@ -8,6 +8,7 @@ use stillpoint_agent::page::{Fs, Page};
 use stillpoint_wire::receipt::HoldState;
 
 use super::bed::{Bed, answer, id, kill, run};
+use super::etc;
 
 const FIFREEZE: libc::Ioctl = 0xC004_5877_u32 as libc::Ioctl;
 const FITHAW: libc::Ioctl = 0xC004_5878_u32 as libc::Ioctl;
@@ -77,6 +78,39 @@ fn scenario_3_a_freeze_stuck_in_its_sync_stage_is_thawed_when_the_kernel_lets_go
 #[test]
 fn scenario_3_a_holder_killed_in_the_sync_stage_leaves_nothing_frozen() {
     a_freeze_stuck_in_its_sync_stage(true);
+}
+
+/// Somebody else freezes what five of ours lie on, and no thaw of those five returns: the two
+/// sentinels have two threads each.
+#[test]
+fn scenario_3_sentinels_whose_threads_are_all_kept_thaw_the_rest_with_more() {
+    let Some(bed) = Bed::new() else { return };
+    etc::cover(&bed);
+    bed.add_sized("ext4", "below", 300);
+    let kept = ["kept-1", "kept-2", "kept-3", "kept-4", "kept-5"];
+    for name in kept {
+        bed.add_sized_on(&bed.path("below").join(format!("{name}.img")), "ext4", name, 40);
+    }
+    // The first of all and the last, so that no order of thawing spares the sentinels.
+    bed.add("ext4", "a-free");
+    bed.add("ext4", "z-free");
+    etc::settings(&format!("freeze.leave_out = [{:?}]\n", bed.path("below")));
+    let id = id(1);
+    let pre = bed.agent(&["pre-script", "--execution-id", &id, "--deadline", "60s"]);
+    assert_eq!((pre.code, page(&id).count()), (0, 7), "{pre:?}");
+    let below = File::open(bed.path("below")).unwrap();
+    assert!(ioctl(&below, FIFREEZE));
+    kill(bed.pids(&id, "holder")[0], libc::SIGKILL);
+    for name in ["a-free", "z-free"] {
+        bed.thawed_after(name, Duration::from_secs(3));
+    }
+    assert!(kept.iter().all(|name| bed.is_frozen(name)), "nothing kept a thread");
+    assert!(ioctl(&below, FITHAW));
+    for name in kept {
+        bed.thawed_after(name, Duration::from_secs(1));
+    }
+    let post = bed.agent(&["post-script", "--execution-id", &id]);
+    assert_eq!((post.code, post.receipt.state), (203, HoldState::Broken), "{post:?}");
 }
 
 #[test]

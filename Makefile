@@ -21,16 +21,21 @@ check: lint
 fuzz:
 	python3 tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
-# Our agent, as it is packaged, beside its alternatives, on the same load in the same run, then
-# snapshots of real servers with it and without, restored and verified. QUICK=1 takes minutes, the
-# whole of it more than an hour; REPS=n and ROUNDS=n set the repetitions, ONLY=agent or
-# ONLY=applications runs one of the two. CASES="1 GB dirty" is the agent's cases with that in their
-# names, added to what earlier runs of the same agent have found.
+# agent: ours, as it is packaged, beside its alternatives, on the same load in the same run.
+# applications: snapshots of real servers with it and without, restored and verified.
+# engine: the packaged functions' size, start and memory, and whole fleets in the simulator.
+# QUICK=1 takes minutes, the whole of it more than an hour; ONLY=agent, applications or engine is
+# one of them, REPS=n and ROUNDS=n set the repetitions. CASES="1 GB dirty" is the agent's cases with
+# that in their names, added to what earlier runs of the same agent have found.
+BENCHES = $(if $(CASES),agent,$(or $(ONLY),agent applications engine))
+NATIVE := $(if $(filter aarch64,$(shell uname -m)),arm64,x86_64)
 bench: setup build
 	python3 tests/demo/preflight.py --install --bench
-	python3 infra/package.py --agent-only --arch $(if $(filter aarch64,$(shell uname -m)),arm64,x86_64)
-	$(if $(filter applications,$(ONLY)),,cd tests && ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS)) $(if $(CASES),--only "$(CASES)"))
-	$(if $(filter agent,$(ONLY))$(CASES),,cd tests && ../$(PY) -m applications $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)))
+	python3 infra/package.py --arch $(NATIVE) $(if $(filter engine,$(BENCHES)),,--agent-only)
+	$(if $(filter agent,$(BENCHES)),cd tests && ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS)) $(if $(CASES),--only "$(CASES)"))
+	$(if $(filter applications,$(BENCHES)),cd tests && ../$(PY) -m applications $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)))
+	$(if $(filter engine,$(BENCHES)),cd tests && ../$(PY) -m engine $(if $(QUICK),--quick))
+	$(if $(filter engine,$(BENCHES)),$(if $(wildcard tests/sim/src/bin/fleet.rs),cargo run --locked --quiet --profile sim -p stillpoint-sim --bin fleet))
 
 # The agent alone, static, for x86-64 and arm64, into target/package.
 .PHONY: agent

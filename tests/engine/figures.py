@@ -1,0 +1,61 @@
+"""The figures: rows of target/bench/engine.json, and whether they keep what is promised.
+
+The file has another writer, the simulator's fleet. Whoever writes replaces the rows of its own
+cases and leaves the others.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+OURS = "functions"  # how the names of our cases begin
+START, MEMORY, PACKAGE = f"{OURS} cold start", f"{OURS} memory", f"{OURS} package"
+POLL, COMPUTED = "process start to first poll", "processor time to first poll"
+IDLE = "resident, idle"
+WAITING, PEAK = "resident, 50 runs in flight", "resident at most, 50 runs"
+ZIP, PROGRAM = "zip", "program"
+BESIDE = "python3 that only polls"  # the subject that is there to compare with
+UNITS = {POLL: "ms", COMPUTED: "ms", IDLE: "MB", WAITING: "MB", PEAK: "MB", ZIP: "MB", PROGRAM: "MB"}
+# At most so much, in each row but those of BESIDE; MB are millions of bytes.
+TARGETS = {ZIP: ("median", 4.0), POLL: ("median", 15.0), PEAK: ("max", 40.0)}
+
+Row = dict[str, Any]
+
+
+def row(case: str, subject: str, metric: str, values: list[float]) -> Row:
+    return {"case": case, "subject": subject, "metric": metric, "unit": UNITS[metric],
+            "median": round(statistics.median(values), 3), "min": round(min(values), 3),
+            "max": round(max(values), 3), "n": len(values)}
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    there: list[Row] = json.loads(path.read_text()) if path.exists() else []
+    others = [one for one in there if not one["case"].startswith(f"{OURS} ")]
+    path.write_text(json.dumps(rows + others, indent=1) + "\n")
+
+
+def targets(rows: list[Row]) -> list[str]:
+    """A line for each target; what was not measured is not judged."""
+    lines = []
+    for one in rows:
+        if one["metric"] in TARGETS and one["subject"] != BESIDE:
+            statistic, limit = TARGETS[one["metric"]]
+            word = "holds " if one[statistic] <= limit else "MISSED"
+            lines.append(f"  {word}  {one['case']}: {one['subject']}: {one['metric']}, {statistic}, "
+                         f"{one['unit']}: {one[statistic]:g} (at most {limit:g})")
+    return lines
+
+
+def text(rows: list[Row]) -> str:
+    lines, case = [], ""
+    for one in rows:
+        if one["case"] != case:
+            case = one["case"]
+            lines.append(f"\n{case}")
+        value = f"{one['median']:,.1f} {one['unit']}  ({one['min']:,.1f} to {one['max']:,.1f}"
+        lines.append(f"  {one['subject']:<26}{one['metric']:<32}{value}, n = {one['n']})")
+    return "\n".join(lines)

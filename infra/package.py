@@ -1,8 +1,9 @@
 """Builds what is deployed: the functions' zips, the agent, its Distributor package, checksums, SBOM.
 
-`make package` runs it; target/package/ is the result. For an architecture whose toolchain cannot be
-had it says what is missing and goes on with the others. Needs cargo, and nothing but Python's
-standard library. Zips are the same for the same binary: fixed times, fixed order.
+`make package` runs it; target/package/ is the result. What it takes to build for another architecture
+it fetches itself, Rust's parts with rustup and, as root on Debian or Ubuntu, the C compiler with
+apt-get; where that cannot be had it says what is missing and goes on with the others. Needs cargo,
+and nothing but Python's standard library. Zips are the same for the same binary: fixed times, fixed order.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ROOT = INFRA.parent
 OUT = ROOT / "target" / "package"
 # Lambda's name of an architecture -> Rust's.
 ARCHITECTURES = {"arm64": "aarch64", "x86_64": "x86_64"}
+# Debian's name of it.
+DEBIAN = {"arm64": "arm64", "x86_64": "amd64"}
 # Amazon Linux 2023, which provided.al2023 is, has glibc 2.34.
 GLIBC_MINOR_MAX = 34
 # The platforms that Distributor knows and the agent runs on.
@@ -68,14 +71,48 @@ def need_target(triple: str) -> None:
         raise Missing(f"Rust's standard library for {triple}: {added.stderr.strip().splitlines()[-1:]}")
 
 
-def cargo(package: str, profile: str, triple: str | None, environment: dict[str, str]) -> Path:
-    """Builds one package; returns the folder of its binaries."""
-    argv = ["cargo", "build", "--locked", "--profile", profile, "--package", package]
+def need_cross_compiler(linker: str, architecture: str) -> None:
+    """gcc for another architecture, from apt if it is not there and this is root on Debian or alike."""
+    packages = [f"gcc-{ARCHITECTURES[architecture].replace('_', '-')}-linux-gnu",
+                f"libc6-dev-{DEBIAN[architecture]}-cross"]
+    if shutil.which(linker) is not None:
+        return
+    if shutil.which("apt-get") is not None and os.geteuid() == 0:
+        say(f"installing {' '.join(packages)} with apt-get")
+        quiet = {"env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
+        for argv in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            subprocess.run(["apt-get", "-qq", *argv], check=False, **quiet)
+    if shutil.which(linker) is None:
+        raise Missing(f"the cross compiler {linker} (Debian: apt-get install {' '.join(packages)})")
+
+
+def cargo(package: str, profile: str, triple: str | None, environment: dict[str, str],
+          last_step: list[str] | None = None) -> Path:
+    """Builds one package; returns the folder of its binaries. `last_step` is for rustc, and for the
+    package itself only."""
+    argv = ["cargo", "rustc", "--locked", "--profile", profile, "--package", package]
     argv += ["--target", triple] if triple else []
+    argv += ["--", *last_step] if last_step else []
     if subprocess.run(argv, cwd=ROOT, env=os.environ | environment, check=False).returncode != 0:
         raise Missing(f"{package} for {triple or 'this machine'}: cargo failed, its words are above")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return target / (triple or "") / ("debug" if profile == "dev" else profile)
+
+
+def small(profile: str) -> list[str]:
+    """What makes a release smaller at its last step: optimized as a whole, and functions that came out
+    the same folded into one, which the SDK has thousands of. lld folds, Rust's own or the system's."""
+    if profile != "release":
+        return []
+    asked = subprocess.run(["rustc", "--print", "target-libdir"], capture_output=True, text=True, check=True)
+    own = Path(asked.stdout.strip()).parent / "bin" / "gcc-ld"
+    arguments = ["-C", "lto=fat"]
+    if own.is_dir() or shutil.which("ld.lld"):
+        arguments += ["-C", "link-arg=-fuse-ld=lld", "-C", "link-arg=-Wl,--icf=safe"]
+        arguments += ["-C", f"link-arg=-B{own}"] if own.is_dir() else []
+    else:
+        say("no lld here: the functions will be larger")
+    return arguments
 
 
 def functions(architecture: str, profile: str) -> Path:
@@ -84,13 +121,13 @@ def functions(architecture: str, profile: str) -> Path:
     if architecture != native():
         rust = ARCHITECTURES[architecture]
         triple, linker = f"{rust}-unknown-linux-gnu", f"{rust}-linux-gnu-gcc"
-        if shutil.which(linker) is None:
-            raise Missing(f"the cross compiler {linker} (Debian: gcc-{rust.replace('_', '-')}-linux-gnu)")
+        need_cross_compiler(linker, architecture)
         need_target(triple)
         variable = triple.replace("-", "_")
         environment = {f"CARGO_TARGET_{variable.upper()}_LINKER": linker, f"CC_{variable}": linker}
     say(f"functions for {architecture}: the AWS SDK takes minutes the first time")
-    binary = stripped(cargo("stillpoint-bootstrap", profile, triple, environment) / "bootstrap", profile)
+    folder = cargo("stillpoint-bootstrap", profile, triple, environment, small(profile))
+    binary = stripped(folder / "bootstrap", profile)
     check_glibc(binary)
     path = OUT / f"functions-{architecture}.zip"
     write_zip(path, {"bootstrap": (binary, 0o755)})

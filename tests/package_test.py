@@ -4,6 +4,7 @@ whose checksums are true, a bill of materials of everything that is linked.
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.function import Function
 from infra.template import ROOT
 
 sys.path.insert(0, str(ROOT / "infra"))
@@ -68,6 +70,27 @@ def test_a_library_newer_than_lambdas_is_refused() -> None:
     package.check_glibc(b"\0GLIBC_2.2.5\0GLIBC_2.34\0")
     with pytest.raises(package.Missing, match="2.36"):
         package.check_glibc(b"\0GLIBC_2.34\0GLIBC_2.36\0")
+
+
+@pytest.mark.parametrize("architecture", sorted(package.ARCHITECTURES))
+def test_the_packaged_functions_start_and_poll(architecture: str, tmp_path: Path) -> None:
+    """Of the other architecture under an emulator, with the C library of its cross compiler."""
+    path = ROOT / "target" / "package" / f"functions-{architecture}.zip"
+    if not path.exists():
+        pytest.skip(f"no {path.name}: make package ARCH={architecture} builds it, in minutes")
+    with zipfile.ZipFile(path) as archive:
+        bootstrap = Path(archive.extract("bootstrap", tmp_path))
+    bootstrap.chmod(0o755)
+    argv = [str(bootstrap)]
+    if architecture != package.native():
+        rust = package.ARCHITECTURES[architecture]
+        qemu, libraries = shutil.which(f"qemu-{rust}-static"), Path(f"/usr/{rust}-linux-gnu")
+        if qemu is None or not libraries.is_dir():
+            packages = f"qemu-user-static gcc-{rust.replace('_', '-')}-linux-gnu"
+            pytest.skip(f"nothing here runs {architecture} (Debian: apt-get install {packages})")
+        argv = [qemu, "-L", str(libraries), *argv]
+    with Function(argv, "planner", tmp_path / "log") as function:
+        assert function.first_poll_ms() > 0
 
 
 def test_a_program_that_needs_a_loader_is_seen() -> None:

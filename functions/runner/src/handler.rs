@@ -6,7 +6,8 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use futures::future::join_all;
 use stillpoint_drive::outside::{Account, Bus, Clock, Journal};
-use stillpoint_drive::{Advance, Batch, Limits, Task, advance};
+use stillpoint_drive::{Advance, Batch, DriveError, Limits, Task, advance};
+use stillpoint_run::Order;
 use stillpoint_telemetry::RefusalCode;
 use stillpoint_wire::event::{RUN_FINISHED, RunFinished, read_requested};
 use stillpoint_wire::ids;
@@ -16,6 +17,11 @@ use crate::metrics;
 
 /// How much of an unreadable message is repeated in its outcome.
 const FOUND_CHARS_MAX: usize = 200;
+
+/// A double most often comes while its twin is at work. Given back, it would lie in the queue
+/// for 16 minutes; so its run is looked at again, this long and this often.
+const TWIN_PATIENCE_MS: u64 = 45_000;
+const TWIN_LOOK_MS: u64 = 3_000;
 
 /// Handles one batch. `dead_at_ms` is when the invocation ends at the latest; its
 /// request id and the message's make the name of a driver.
@@ -48,7 +54,7 @@ async fn one<A: Account>(batch: &Batch<'_, A>, message: &Message, limits: Limits
         Err(why) => return refuse(batch, message, &why).await,
     };
     let run_id = order.run_id.clone();
-    match advance(batch, order, limits).await {
+    match advance_after_twin(batch, order, limits).await {
         Ok(Advance::Finished(run)) => {
             if let Some(line) = metrics::finished(&run, batch.now_ms()) {
                 batch.metric(line);
@@ -71,6 +77,23 @@ async fn one<A: Account>(batch: &Batch<'_, A>, message: &Message, limits: Limits
             tracing::error!(run_id, %error, "the run goes on with the next delivery");
             false
         }
+    }
+}
+
+/// Drives the run, once the twin of this message has ended that may be driving it.
+async fn advance_after_twin<A: Account>(
+    batch: &Batch<'_, A>,
+    order: Order,
+    limits: Limits,
+) -> Result<Advance, DriveError> {
+    let until_ms = limits.dead_at_ms.min(batch.now_ms() + TWIN_PATIENCE_MS);
+    loop {
+        let came = advance(batch, order.clone(), limits.clone()).await;
+        let busy = matches!(came, Ok(Advance::Busy { .. }));
+        if !busy || batch.now_ms() + TWIN_LOOK_MS >= until_ms {
+            return came;
+        }
+        batch.sleep_ms(TWIN_LOOK_MS).await;
     }
 }
 

@@ -16,7 +16,7 @@ import yaml
 
 from infra.template import ROOT
 
-# Not sent around CreateSnapshots; scenarios/install_test.py and scenarios/drill_test.py have their tests.
+# Not sent around CreateSnapshots; drill_document_test.py and scenarios/install_test.py have their tests.
 NO_SCRIPTS = {"Stillpoint-Drill", "Stillpoint-InstallAgent"}
 FILES = [
     path for path in sorted(ROOT.glob("ssm-documents/*.yaml")) if path.stem not in NO_SCRIPTS

@@ -89,8 +89,8 @@ async fn advance_after_twin<A: Account>(
     let until_ms = limits.dead_at_ms.min(batch.now_ms() + TWIN_PATIENCE_MS);
     loop {
         let came = advance(batch, order.clone(), limits.clone()).await;
-        let busy = matches!(came, Ok(Advance::Busy { .. }));
-        if !busy || batch.now_ms() + TWIN_LOOK_MS >= until_ms {
+        let twin = matches!(came, Ok(Advance::Busy { .. }) | Err(DriveError::Overtaken));
+        if !twin || batch.now_ms() + TWIN_LOOK_MS >= until_ms {
             return came;
         }
         batch.sleep_ms(TWIN_LOOK_MS).await;

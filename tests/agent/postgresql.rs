@@ -140,6 +140,27 @@ fn postgresql_under_load_is_quiesced_held_and_released() {
 }
 
 #[test]
+fn a_postgresql_standby_is_held_at_the_position_that_it_has_replayed() {
+    let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
+    let Some(mut server) = Server::new(&bed, "ext4", "xfs") else { return };
+    server.sql("CREATE TABLE kept AS SELECT 1 AS n");
+    server.crash();
+    // Without a primary that it could reach it stays one, and answers reads.
+    fs::write(server.data.join("standby.signal"), "").unwrap();
+    server.start();
+    assert_eq!(server.sql("SELECT pg_is_in_recovery()"), "t");
+    let replayed = server.sql("SELECT pg_last_wal_replay_lsn()");
+    let answer = pre(&bed, &id(1));
+    assert_eq!((answer.code, answer.receipt.state), (0, HoldState::Held), "{answer:?}");
+    let app = &answer.receipt.applications[0];
+    assert!(app.position.starts_with(&format!("{replayed} checkpoint ")), "{app:?} {replayed}");
+    assert!(bed.is_frozen("ext4") && bed.is_frozen("xfs"));
+    let post = bed.agent(&["post-script", "--execution-id", &id(1)]);
+    assert_eq!((post.code, post.receipt.state), (0, HoldState::Released), "{post:?}");
+    assert_eq!(server.sql("SELECT n FROM kept"), "1");
+}
+
+#[test]
 fn scenario_18_a_server_that_dies_during_the_hold_breaks_it() {
     let Some(bed) = Bed::with(&["ext4", "xfs"]) else { return };
     let Some(mut server) = Server::new(&bed, "ext4", "xfs") else { return };

@@ -110,10 +110,6 @@ BUGS = [
         "repeat(outside, || outside.publish(RUN_FINISHED, vec![detail.clone()])).await",
         "drop(detail); Ok(())",
         "I6: a run ends, and nobody is told"),
-    Bug("somebody-elses-answer", DRIVE + "batch/mod.rs",
-        "states.iter().find(|(id, _)| id == instance_id)",
-        "states.iter().max_by_key(|(id, state)| (state.exit_code == Some(0), id))",
-        "I2, I7: one instance's answer is taken for another's"),
     Bug("one-id-for-two-policies", "shared/wire/src/ids.rs",
         'let mut bytes = digest(&["execution", policy_id, schedule_name, nominal_time, &attempt]);',
         'let _ = policy_id;\n    let mut bytes = digest(&["execution", schedule_name, nominal_time,'

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stillpoint_aws::Cloud;
-use stillpoint_aws::outside::{CommandState, Fault, Fleet, Progress, SendCommand};
+use stillpoint_aws::outside::{CommandState, Commands, Fault, Progress, SendCommand};
 use stillpoint_run::Order;
 use tokio::task::JoinSet;
 
@@ -69,9 +69,9 @@ async fn dry_run(
         comment: "stillpoint doctor".to_owned(),
         delivery_secs: DELIVERY_SECS,
     };
-    let id = cloud.send_to(std::slice::from_ref(&command.instance_id), &command).await?;
+    let id = cloud.send(&command).await?;
     for _ in 0..POLLS_MAX {
-        let state = cloud.state_of(&id, instance_id, None).await?;
+        let state = cloud.state(&id, instance_id, None).await?;
         if !matches!(state.progress, Progress::Waiting | Progress::Running) {
             return Ok(Some(state));
         }

@@ -67,8 +67,14 @@ impl Fleet for Cloud {
             }
         }
     }
+}
 
-    async fn state_of(
+impl Commands for Cloud {
+    async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
+        self.send_to(std::slice::from_ref(&command.instance_id), command).await
+    }
+
+    async fn state(
         &self,
         command_id: &str,
         instance_id: &str,
@@ -145,7 +151,7 @@ impl Fleet for Cloud {
         Ok(None)
     }
 
-    async fn cancel_on(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
+    async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
         let request = self.ssm.cancel_command().command_id(command_id).instance_ids(instance_id);
         request.send().await.map(drop).map_err(fault)
     }
@@ -162,42 +168,6 @@ impl Cloud {
         let request = self.ssm_poll.list_command_invocations().command_id(command_id);
         let answer = request.instance_id(instance_id).details(true).send().await.map_err(fault)?;
         Ok(answer.command_invocations().first().map_or_else(CommandState::waiting, state))
-    }
-}
-
-/// For whoever has one command to one instance, and nobody to share it with.
-impl Commands for Cloud {
-    async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
-        self.send_to(std::slice::from_ref(&command.instance_id), command).await
-    }
-
-    async fn state(
-        &self,
-        command_id: &str,
-        instance_id: &str,
-        step: Option<&str>,
-    ) -> Result<CommandState, Fault> {
-        self.state_of(command_id, instance_id, step).await
-    }
-
-    async fn step_outputs(
-        &self,
-        command_id: &str,
-        instance_id: &str,
-    ) -> Result<Vec<String>, Fault> {
-        Fleet::step_outputs(self, command_id, instance_id).await
-    }
-
-    async fn find_command(
-        &self,
-        sought: &SendCommand,
-        since_ms: u64,
-    ) -> Result<Option<String>, Fault> {
-        Fleet::find_command(self, sought, since_ms).await
-    }
-
-    async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
-        self.cancel_on(command_id, instance_id).await
     }
 }
 

@@ -147,7 +147,7 @@ pub trait Commands: Sync {
     /// Sends a command. There is no token: after [`FaultKind::Unknown`] it may run.
     fn send(&self, command: &SendCommand) -> impl Future<Output = Result<String, Fault>> + Send;
     /// Asks how a command stands; of a document with several steps, how that step stands.
-    /// An invocation that SSM does not show yet is `Waiting`.
+    /// An invocation that SSM does not show yet is `Waiting`. The whole of its output.
     fn state(
         &self,
         command_id: &str,

@@ -7,7 +7,7 @@ use stillpoint_budget::Bucket;
 use stillpoint_policy::{Inventory, Tag};
 
 use crate::outside::{
-    Bus, Clock, CommandState, Fault, Journal, Ledger, SaveFault, SendCommand, Snapshots,
+    Bus, Clock, CommandState, Commands, Fault, Journal, Ledger, SaveFault, SendCommand, Snapshots,
 };
 
 /// When a reserved call may be made.
@@ -41,7 +41,7 @@ pub trait Buckets: Sync {
 }
 
 /// Systems Manager as it is: one command for many instances.
-pub trait Fleet: Sync {
+pub trait Fleet: Commands {
     /// Sends one command to these instances, fifty at most; `command.instance_id` is not
     /// looked at. There is no token: after [`crate::outside::FaultKind::Unknown`] it may run
     /// on any of them. One instance that SSM does not take refuses the call for all.
@@ -55,31 +55,6 @@ pub trait Fleet: Sync {
         &self,
         command_id: &str,
     ) -> impl Future<Output = Result<Vec<(String, CommandState)>, Fault>> + Send;
-    /// How a command, or that step of it, stands on one instance, with the whole of its output.
-    fn state_of(
-        &self,
-        command_id: &str,
-        instance_id: &str,
-        step: Option<&str>,
-    ) -> impl Future<Output = Result<CommandState, Fault>> + Send;
-    /// See [`crate::outside::Commands::step_outputs`].
-    fn step_outputs(
-        &self,
-        command_id: &str,
-        instance_id: &str,
-    ) -> impl Future<Output = Result<Vec<String>, Fault>> + Send;
-    /// See [`crate::outside::Commands::find_command`].
-    fn find_command(
-        &self,
-        sought: &SendCommand,
-        since_ms: u64,
-    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
-    /// Asks SSM to cancel it on one instance; best effort.
-    fn cancel_on(
-        &self,
-        command_id: &str,
-        instance_id: &str,
-    ) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
 /// What a plan is made of.

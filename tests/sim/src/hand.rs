@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use stillpoint_budget::Bucket;
 use stillpoint_drive::outside::{
-    Begun, Buckets, Bus, Clock, CommandState, Deployed, Fault, FaultKind, Firing, Fleet, Journal,
-    Lease, Ledger, Planning, Progress, Recorded, SaveFault, SendCommand, Snapshots, Watch,
+    Begun, Buckets, Bus, Clock, CommandState, Commands, Deployed, Fault, FaultKind, Firing, Fleet,
+    Journal, Lease, Ledger, Planning, Progress, Recorded, SaveFault, SendCommand, Snapshots, Watch,
 };
 use stillpoint_policy::{Attached, Instance, Inventory, Managed, Platform, Tag};
 use stillpoint_run::{Fact, Order, Phase, Run, Seen, SnapshotSet, SnapshotTaken};
@@ -235,8 +235,14 @@ impl Fleet for Hand {
         }
         Ok(answer)
     }
+}
 
-    async fn state_of(
+impl Commands for Hand {
+    async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
+        self.send_to(std::slice::from_ref(&command.instance_id), command).await
+    }
+
+    async fn state(
         &self,
         command_id: &str,
         instance_id: &str,
@@ -274,7 +280,7 @@ impl Fleet for Hand {
         Err(fault(FaultKind::Refused, "NoVssHere"))
     }
 
-    async fn cancel_on(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
+    async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
         let ms = self.latency(60);
         self.call("cancel", ms, |state, _| {
             state.reach("a command is cancelled");

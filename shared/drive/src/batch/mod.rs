@@ -74,10 +74,7 @@ impl<'a, A: Account> Batch<'a, A> {
             match self.account.send_to(&ids, &command).await {
                 // One that SSM does not take refuses the call for all: each by itself.
                 Err(fault) if fault.kind == FaultKind::Refused && commands.len() > 1 => {
-                    let alone = commands.iter().map(|one| async move {
-                        let ids = std::slice::from_ref(&one.instance_id);
-                        self.account.send_to(ids, one).await
-                    });
+                    let alone = commands.iter().map(|one| self.account.send(one));
                     answers.extend(futures::future::join_all(alone).await);
                 }
                 answer => answers.extend(commands.iter().map(|_| answer.clone())),
@@ -91,8 +88,7 @@ impl<A: Account> Commands for Batch<'_, A> {
     async fn send(&self, command: &SendCommand) -> Result<String, Fault> {
         // What is found again by its comment has to keep it.
         if !command.parameters.contains_key("executionId") {
-            let ids = std::slice::from_ref(&command.instance_id);
-            return self.account.send_to(ids, command).await;
+            return self.account.send(command).await;
         }
         let key = (command.document.clone(), command.parameters.clone(), command.delivery_secs);
         let gather = gather::lock(&self.sends).entry(key).or_default().clone();
@@ -108,7 +104,7 @@ impl<A: Account> Commands for Batch<'_, A> {
         step: Option<&str>,
     ) -> Result<CommandState, Fault> {
         if step.is_some() {
-            return self.account.state_of(command_id, instance_id, step).await;
+            return self.account.state(command_id, instance_id, step).await;
         }
         let states = self.polls.ask(command_id, || self.account.states(command_id)).await?;
         let Some((_, state)) = states.iter().find(|(id, _)| id == instance_id) else {
@@ -127,7 +123,7 @@ impl<A: Account> Commands for Batch<'_, A> {
         if whole {
             Ok(state.clone())
         } else {
-            self.account.state_of(command_id, instance_id, None).await
+            self.account.state(command_id, instance_id, None).await
         }
     }
 
@@ -148,7 +144,7 @@ impl<A: Account> Commands for Batch<'_, A> {
     }
 
     async fn cancel(&self, command_id: &str, instance_id: &str) -> Result<(), Fault> {
-        self.account.cancel_on(command_id, instance_id).await
+        self.account.cancel(command_id, instance_id).await
     }
 }
 

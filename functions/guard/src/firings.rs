@@ -3,13 +3,13 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use stillpoint_drive::outside::{Account, Bus, Clock, Deployed, Fault, Firing};
-use stillpoint_policy::Cron;
+use stillpoint_policy::{Cron, START_WITHIN_MINUTES};
 use stillpoint_telemetry::RefusalCode;
 use stillpoint_wire::event::{RUN_FINISHED, RunFinished};
 use stillpoint_wire::ids;
 
 /// A firing may reach the planner until its start window is over.
-const START_WINDOW: SignedDuration = SignedDuration::from_mins(60);
+const START_WINDOW: SignedDuration = SignedDuration::from_mins(START_WITHIN_MINUTES as i64);
 /// How far back it is looked. Whoever finds the guard itself dead for so long knows more
 /// than the guard does.
 const LOOK_BACK: SignedDuration = SignedDuration::from_mins(30);

@@ -2,22 +2,14 @@
 //! could not queue, firings that never became a plan. Each gets its outcome; one that has
 //! none yet stays in its queue.
 
-use std::panic::AssertUnwindSafe;
-
-use futures::FutureExt;
-use futures::future::join_all;
 use serde_json::Value;
-use stillpoint_drive::outside::{Account, Bus, Clock, Firing};
+use stillpoint_drive::outside::{Account, Firing};
 use stillpoint_drive::{Batch, Limits, Task};
-use stillpoint_telemetry::RefusalCode;
-use stillpoint_wire::event::{RUN_FINISHED, RunFinished, read_requested};
-use stillpoint_wire::ids;
-use stillpoint_wire::queue::{BatchAnswer, Failure, Message, QueueEvent};
+use stillpoint_runner::messages;
+use stillpoint_wire::event::read_requested;
+use stillpoint_wire::queue::{BatchAnswer, Message, QueueEvent};
 
 use crate::{firings, overdue};
-
-/// How much of an unreadable letter is repeated in its outcome.
-const FOUND_CHARS_MAX: usize = 200;
 
 /// Settles each of them.
 pub(crate) async fn settle<A: Account>(
@@ -26,19 +18,11 @@ pub(crate) async fn settle<A: Account>(
     request_id: &str,
     dead_at_ms: u64,
 ) -> BatchAnswer {
-    let all = letters.records.iter().map(|letter| async move {
-        let driver = format!("{request_id}/{}", letter.message_id);
-        let limits = Limits { driver, dead_at_ms, task: Task::Settle };
-        // What was a dead letter for the runner may be the death of the guard as well.
-        let done = AssertUnwindSafe(one(batch, letter, limits)).catch_unwind().await;
-        let done = done.unwrap_or_else(|_| {
-            tracing::error!(message_id = letter.message_id, "the dead letter panicked");
-            false
-        });
-        (!done).then(|| Failure { item_identifier: letter.message_id.clone() })
-    });
-    let failures = join_all(all).await;
-    BatchAnswer { batch_item_failures: failures.into_iter().flatten().collect() }
+    // What was a dead letter for the runner may be the death of the guard as well.
+    messages::each(letters, request_id, dead_at_ms, Task::Settle, |letter, limits| {
+        one(batch, letter, limits)
+    })
+    .await
 }
 
 async fn one<A: Account>(batch: &Batch<'_, A>, letter: &Message, limits: Limits) -> bool {
@@ -51,7 +35,7 @@ async fn one<A: Account>(batch: &Batch<'_, A>, letter: &Message, limits: Limits)
                            this firing; the planner's log says why";
                 firings::publish(batch, &firing, why).await.is_ok()
             }
-            None => refuse(batch, letter, &why).await,
+            None => messages::refuse(batch, letter, &why).await,
         },
     }
 }
@@ -65,16 +49,4 @@ fn firing(body: &str) -> Option<Firing> {
     let policy_id = Some(text("policyId")).filter(|id| !id.is_empty())?;
     let (schedule_name, nominal_time) = (text("schedule"), text("scheduledTime"));
     Some(Firing { policy_id, schedule_name, nominal_time })
-}
-
-async fn refuse<A: Account>(batch: &Batch<'_, A>, letter: &Message, why: &str) -> bool {
-    let found: String = letter.body.chars().take(FOUND_CHARS_MAX).collect();
-    let finished = RunFinished::refused(
-        ids::refusal_id("message", &letter.message_id),
-        RefusalCode::Message.as_str(),
-        format!("message {}: {why}; found {found:?}", letter.message_id),
-        batch.now_ms(),
-    );
-    let detail = serde_json::to_string(&finished).unwrap_or_default();
-    batch.publish(RUN_FINISHED, vec![detail]).await.is_ok()
 }

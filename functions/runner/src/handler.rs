@@ -1,30 +1,20 @@
 //! One invocation: a batch of messages, all driven at the same time. A message that
 //! has its outcome is done; one that has not is given back to the queue by its id.
 
-use std::panic::AssertUnwindSafe;
-
-use futures::FutureExt;
-use futures::future::join_all;
-use stillpoint_drive::outside::{Account, Bus, Clock, Journal};
+use stillpoint_drive::outside::{Account, Clock, Journal};
 use stillpoint_drive::{Advance, Batch, DriveError, Limits, Task, advance};
 use stillpoint_run::Order;
-use stillpoint_telemetry::RefusalCode;
-use stillpoint_wire::event::{RUN_FINISHED, RunFinished, read_requested};
-use stillpoint_wire::ids;
-use stillpoint_wire::queue::{BatchAnswer, Failure, Message, QueueEvent};
+use stillpoint_wire::event::read_requested;
+use stillpoint_wire::queue::{BatchAnswer, Message, QueueEvent};
 
-use crate::metrics;
-
-/// How much of an unreadable message is repeated in its outcome.
-const FOUND_CHARS_MAX: usize = 200;
+use crate::{messages, metrics};
 
 /// A double most often comes while its twin is at work. Given back, it would lie in the queue
 /// for 16 minutes; so its run is looked at again, this long and this often.
 const TWIN_PATIENCE_MS: u64 = 45_000;
 const TWIN_LOOK_MS: u64 = 3_000;
 
-/// Handles one batch. `dead_at_ms` is when the invocation ends at the latest; its
-/// request id and the message's make the name of a driver.
+/// Handles one batch. `dead_at_ms` is when the invocation ends at the latest.
 pub async fn handle<A: Account>(
     account: &A,
     event: &QueueEvent,
@@ -32,26 +22,17 @@ pub async fn handle<A: Account>(
     dead_at_ms: u64,
 ) -> BatchAnswer {
     let batch = &Batch::new(account, request_id);
-    let all = event.records.iter().map(|message| async move {
-        let driver = format!("{request_id}/{}", message.message_id);
-        let limits = Limits { driver, dead_at_ms, task: Task::Run };
-        // A panic in one run must not take the others' messages with it.
-        let done = AssertUnwindSafe(one(batch, message, limits)).catch_unwind().await;
-        let done = done.unwrap_or_else(|_| {
-            tracing::error!(message_id = message.message_id, "the run panicked");
-            false
-        });
-        (!done).then(|| Failure { item_identifier: message.message_id.clone() })
-    });
-    let failures = join_all(all).await;
-    BatchAnswer { batch_item_failures: failures.into_iter().flatten().collect() }
+    messages::each(event, request_id, dead_at_ms, Task::Run, |message, limits| {
+        one(batch, message, limits)
+    })
+    .await
 }
 
 /// Whether the message has its outcome.
 async fn one<A: Account>(batch: &Batch<'_, A>, message: &Message, limits: Limits) -> bool {
     let order = match read_requested(&message.body) {
         Ok(order) => order,
-        Err(why) => return refuse(batch, message, &why).await,
+        Err(why) => return messages::refuse(batch, message, &why).await,
     };
     let run_id = order.run_id.clone();
     match advance_after_twin(batch, order, limits).await {
@@ -94,26 +75,5 @@ async fn advance_after_twin<A: Account>(
             return came;
         }
         batch.sleep_ms(TWIN_LOOK_MS).await;
-    }
-}
-
-/// A message that nobody can read is an outcome of its own, and is not tried again.
-async fn refuse<A: Account>(batch: &Batch<'_, A>, message: &Message, why: &str) -> bool {
-    let code = RefusalCode::Message.as_str();
-    tracing::error!(code, message_id = message.message_id, body = message.body, why, "refused");
-    let found: String = message.body.chars().take(FOUND_CHARS_MAX).collect();
-    let finished = RunFinished::refused(
-        ids::refusal_id("message", &message.message_id),
-        code,
-        format!("message {}: {why}; found {found:?}", message.message_id),
-        batch.now_ms(),
-    );
-    let detail = serde_json::to_string(&finished).unwrap_or_default();
-    match batch.publish(RUN_FINISHED, vec![detail]).await {
-        Ok(()) => true,
-        Err(fault) => {
-            tracing::error!(%fault, "the refusal could not be published");
-            false
-        }
     }
 }

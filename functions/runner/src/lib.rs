@@ -1,6 +1,7 @@
 //! The runner: a batch of requested runs from the queue, each driven to its outcome.
 
 mod handler;
+pub mod messages;
 mod metrics;
 
 pub use handler::handle;

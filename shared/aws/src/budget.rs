@@ -7,8 +7,8 @@ use stillpoint_budget::Bucket;
 use stillpoint_drive::outside::{Buckets, Fault, SaveFault};
 
 use crate::Cloud;
-use crate::fault::{fault, incomplete};
-use crate::ledger::{number, text};
+use crate::fault::fault;
+use crate::item::{number, put_fenced, text, whole};
 
 const ID: &str = "budget:CreateSnapshots";
 
@@ -25,35 +25,19 @@ impl Buckets for Cloud {
             .put_item()
             .table_name(&self.names.state)
             .item("id", text(ID))
-            .item("version", number(expected.unwrap_or(0) + 1))
             .item("fullAtUs", number(bucket.full_at_us))
             .item("learnedMilli", number(bucket.learned_milli))
             .item("throttledMs", number(bucket.throttled_ms));
-        let request = match expected {
-            None => request.condition_expression("attribute_not_exists(id)"),
-            Some(expected) => request
-                .condition_expression("version = :expected")
-                .expression_attribute_values(":expected", number(expected)),
-        };
-        match request.send().await.map_err(fault) {
-            Ok(_) => Ok(()),
-            Err(fault) if fault.code == "ConditionalCheckFailedException" => {
-                Err(SaveFault::Overtaken)
-            }
-            Err(fault) => Err(SaveFault::Fault(fault)),
-        }
+        let saved = put_fenced(request, "id", expected).await.map_err(SaveFault::Fault)?;
+        saved.map(drop).ok_or(SaveFault::Overtaken)
     }
 }
 
 fn read(item: &HashMap<String, AttributeValue>) -> Result<(Bucket, Option<u64>), Fault> {
-    let field = |name| {
-        let value = item.get(name).and_then(|value: &AttributeValue| value.as_n().ok());
-        value.and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| incomplete(name))
-    };
     let bucket = Bucket {
-        full_at_us: field("fullAtUs")?,
-        learned_milli: field("learnedMilli")?,
-        throttled_ms: field("throttledMs")?,
+        full_at_us: whole(item, "fullAtUs")?,
+        learned_milli: whole(item, "learnedMilli")?,
+        throttled_ms: whole(item, "throttledMs")?,
     };
-    Ok((bucket, Some(field("version")?)))
+    Ok((bucket, Some(whole(item, "version")?)))
 }

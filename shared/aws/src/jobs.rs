@@ -8,7 +8,8 @@ use stillpoint_restore::{Job, Phase};
 use stillpoint_upkeep::jobs::outside::{JobSaveFault, Jobs, Lease, RecordedJob};
 
 use crate::Cloud;
-use crate::fault::{fault, incomplete, unbuildable};
+use crate::fault::{fault, unbuildable};
+use crate::item::{number, put_fenced, text, whole, words};
 
 impl Jobs for Cloud {
     async fn load_job(&self, job_id: &str) -> Result<Option<RecordedJob>, Fault> {
@@ -24,7 +25,6 @@ impl Jobs for Cloud {
         expected: Option<u64>,
         lease: &Lease,
     ) -> Result<u64, JobSaveFault> {
-        let version = expected.unwrap_or(0) + 1;
         let body = serde_json::to_string(job);
         let body = body.map_err(|error| JobSaveFault::Fault(unbuildable(error)))?;
         let request = self
@@ -32,25 +32,13 @@ impl Jobs for Cloud {
             .put_item()
             .table_name(&self.names.jobs_table)
             .item("jobId", text(&job.order.id))
-            .item("version", number(version))
             .item("driver", text(&lease.driver))
             .item("leaseUntilMs", number(lease.until_ms))
             .item("over", AttributeValue::Bool(job.phase == Phase::Done))
             .item("startedMs", number(job.started_ms))
             .item("body", text(&body));
-        let request = match expected {
-            None => request.condition_expression("attribute_not_exists(jobId)"),
-            Some(expected) => request
-                .condition_expression("version = :expected")
-                .expression_attribute_values(":expected", number(expected)),
-        };
-        match request.send().await.map_err(fault) {
-            Ok(_) => Ok(version),
-            Err(fault) if fault.code == "ConditionalCheckFailedException" => {
-                Err(JobSaveFault::Overtaken)
-            }
-            Err(fault) => Err(JobSaveFault::Fault(fault)),
-        }
+        let saved = put_fenced(request, "jobId", expected).await.map_err(JobSaveFault::Fault)?;
+        saved.ok_or(JobSaveFault::Overtaken)
     }
 
     async fn unfinished_jobs(&self) -> Result<Vec<String>, Fault> {
@@ -71,27 +59,12 @@ impl Jobs for Cloud {
 }
 
 fn read(item: &HashMap<String, AttributeValue>) -> Result<RecordedJob, Fault> {
-    let words = |name| {
-        let value = item.get(name).and_then(|value: &AttributeValue| value.as_s().ok());
-        value.ok_or_else(|| incomplete(name))
-    };
-    let whole = |name| {
-        let value = item.get(name).and_then(|value: &AttributeValue| value.as_n().ok());
-        value.and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| incomplete(name))
-    };
-    let job = serde_json::from_str(words("body")?).map_err(|error| Fault {
+    let job = serde_json::from_str(words(item, "body")?).map_err(|error| Fault {
         kind: FaultKind::Refused,
         code: "JobUnreadable".to_owned(),
         text: error.to_string(),
     })?;
-    let lease = Lease { driver: words("driver")?.clone(), until_ms: whole("leaseUntilMs")? };
-    Ok(RecordedJob { job, version: whole("version")?, lease })
-}
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
+    let lease =
+        Lease { driver: words(item, "driver")?.clone(), until_ms: whole(item, "leaseUntilMs")? };
+    Ok(RecordedJob { job, version: whole(item, "version")?, lease })
 }

@@ -9,6 +9,7 @@ use stillpoint_wire::{ledger, time};
 
 use crate::Cloud;
 use crate::fault::{fault, incomplete, unbuildable};
+use crate::item::{number, put_fenced, text, whole, words};
 
 /// The index of unfinished runs by their due time, and its one partition.
 const DUE_INDEX: &str = "due";
@@ -34,7 +35,6 @@ impl Ledger for Cloud {
         expected: Option<u64>,
         lease: &Lease,
     ) -> Result<u64, SaveFault> {
-        let version = expected.unwrap_or(0) + 1;
         let body = ledger::write(run).map_err(|error| SaveFault::Fault(unbuildable(error)))?;
         let row = serde_json::to_string(&ledger::Row::of(run));
         let row = row.map_err(|error| SaveFault::Fault(unbuildable(error)))?;
@@ -43,7 +43,6 @@ impl Ledger for Cloud {
             .put_item()
             .table_name(&self.names.table)
             .item("runId", text(&run.order.run_id))
-            .item("version", number(version))
             .item("driver", text(&lease.driver))
             .item("leaseUntilMs", number(lease.until_ms))
             .item("dueMs", number(lease.due_ms))
@@ -61,19 +60,8 @@ impl Ledger for Cloud {
         if let Some(verdict) = &run.verdict {
             request = request.item("outcome", text(verdict.outcome.as_str()));
         }
-        request = match expected {
-            None => request.condition_expression("attribute_not_exists(runId)"),
-            Some(expected) => request
-                .condition_expression("version = :expected")
-                .expression_attribute_values(":expected", number(expected)),
-        };
-        match request.send().await.map_err(fault) {
-            Ok(_) => Ok(version),
-            Err(fault) if fault.code == "ConditionalCheckFailedException" => {
-                Err(SaveFault::Overtaken)
-            }
-            Err(fault) => Err(SaveFault::Fault(fault)),
-        }
+        let saved = put_fenced(request, "runId", expected).await.map_err(SaveFault::Fault)?;
+        saved.ok_or(SaveFault::Overtaken)
     }
 
     async fn overdue(&self, now_ms: u64, limit: usize) -> Result<Vec<String>, Fault> {
@@ -101,20 +89,10 @@ fn read(item: &HashMap<String, AttributeValue>) -> Result<Recorded, Fault> {
         code: "LedgerUnreadable".to_owned(),
         text,
     })?;
-    let field = |name| {
-        let value = item.get(name).and_then(|value: &AttributeValue| value.as_n().ok());
-        value.and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| incomplete(name))
+    let lease = Lease {
+        driver: words(item, "driver")?.clone(),
+        until_ms: whole(item, "leaseUntilMs")?,
+        due_ms: whole(item, "dueMs")?,
     };
-    let driver = item.get("driver").and_then(|driver| driver.as_s().ok());
-    let driver = driver.ok_or_else(|| incomplete("driver"))?.clone();
-    let lease = Lease { driver, until_ms: field("leaseUntilMs")?, due_ms: field("dueMs")? };
-    Ok(Recorded { run, version: field("version")?, lease })
-}
-
-pub(crate) fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-pub(crate) fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
+    Ok(Recorded { run, version: whole(item, "version")?, lease })
 }

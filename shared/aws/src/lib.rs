@@ -15,6 +15,7 @@ pub mod fault;
 mod follow;
 mod history;
 mod inventory;
+mod item;
 mod jobs;
 mod journal;
 mod ledger;

@@ -5,7 +5,7 @@ use stillpoint_drive::outside::{Deployed, Fault, FaultKind, Firing, Watch};
 
 use crate::Cloud;
 use crate::fault::fault;
-use crate::ledger::{number, text};
+use crate::item::{number, text};
 
 /// A firing is of no interest to anybody after this time.
 const KEPT_SECS: u64 = 30 * 24 * 60 * 60;

@@ -23,7 +23,7 @@ fuzz:
 
 # agent: ours, as it is packaged, beside its alternatives, on the same load in the same run.
 # applications: snapshots of real servers with it and without, restored and verified.
-# engine: the packaged functions' size, start and memory, and whole fleets in the simulator.
+# engine: the packaged functions' size, start and memory.
 # QUICK=1 takes minutes, the whole of it more than an hour; ONLY=agent, applications or engine is
 # one of them, REPS=n and ROUNDS=n set the repetitions. CASES="1 GB dirty" is the agent's cases with
 # that in their names, added to what earlier runs of the same agent have found.
@@ -35,7 +35,6 @@ bench: setup build
 	$(if $(filter agent,$(BENCHES)),cd tests && ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS)) $(if $(CASES),--only "$(CASES)"))
 	$(if $(filter applications,$(BENCHES)),cd tests && ../$(PY) -m applications $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)))
 	$(if $(filter engine,$(BENCHES)),cd tests && ../$(PY) -m engine $(if $(QUICK),--quick))
-	$(if $(filter engine,$(BENCHES)),$(if $(wildcard tests/sim/src/bin/fleet.rs),cargo run --locked --quiet --profile sim -p stillpoint-sim --bin fleet))
 
 # The agent alone, static, for x86-64 and arm64, into target/package.
 .PHONY: agent

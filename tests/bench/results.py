@@ -55,7 +55,7 @@ class Results:
     def figure(self, case: str, subject: str, metric: str) -> Figure | None:
         values = [one[subject][metric] for one in self.rounds.get(case, [])
                   if metric in one.get(subject, {})]
-        return _figure(case, subject, metric, UNITS[metric], values)
+        return figure_of(case, subject, metric, UNITS[metric], values)
 
     def ratio(self, case: str, subject: str, metric: str) -> Figure | None:
         """How many times more than ours."""
@@ -65,7 +65,7 @@ class Results:
             ours = one.get(STILLPOINT, {}).get(metric)
             if theirs is not None and ours is not None:
                 values.append(max(theirs, RESOLUTION_MS) / max(ours, RESOLUTION_MS))
-        return _figure(case, f"{subject} / {STILLPOINT}", metric, "ratio", values)
+        return figure_of(case, f"{subject} / {STILLPOINT}", metric, "ratio", values)
 
     def figures(self) -> list[Figure]:
         found = []
@@ -97,7 +97,7 @@ class Results:
                           if not any(one.startswith(f"{case}:") for case in measured)]
 
 
-def _figure(case: str, subject: str, metric: str, unit: str, values: list[float]) -> Figure | None:
+def figure_of(case: str, subject: str, metric: str, unit: str, values: list[float]) -> Figure | None:
     if not values:
         return None
     middle = statistics.median(values)

@@ -1,15 +1,16 @@
 """The figures: rows of target/bench/engine.json, and whether they keep what is promised.
 
-The file has another writer, the simulator's fleet. Whoever writes replaces the rows of its own
-cases and leaves the others.
+Whoever writes the file replaces the rows of its own cases and leaves the others.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from bench.results import figure_of
 
 OURS = "functions"  # how the names of our cases begin
 START, MEMORY, PACKAGE = f"{OURS} cold start", f"{OURS} memory", f"{OURS} package"
@@ -26,9 +27,9 @@ Row = dict[str, Any]
 
 
 def row(case: str, subject: str, metric: str, values: list[float]) -> Row:
-    return {"case": case, "subject": subject, "metric": metric, "unit": UNITS[metric],
-            "median": round(statistics.median(values), 3), "min": round(min(values), 3),
-            "max": round(max(values), 3), "n": len(values)}
+    figure = figure_of(case, subject, metric, UNITS[metric], values)
+    assert figure is not None, f"{case}: nothing was measured of {subject}"
+    return asdict(figure)
 
 
 def write(path: Path, rows: list[Row]) -> None:

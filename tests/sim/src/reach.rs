@@ -56,15 +56,11 @@ pub(crate) fn branch(run: &Run, what: &Seen, facts: &[Fact]) -> String {
 /// Everything that has to be reached.
 #[must_use]
 pub fn must_reach() -> &'static [&'static str] {
-    lines()
+    static LINES: OnceLock<Vec<&str>> = OnceLock::new();
+    LINES.get_or_init(|| include_str!("reach.txt").lines().collect())
 }
 
 /// Whether somebody has looked at it and listed it.
 pub(crate) fn is_listed(what: &str) -> bool {
-    lines().contains(&what)
-}
-
-fn lines() -> &'static [&'static str] {
-    static LINES: OnceLock<Vec<&str>> = OnceLock::new();
-    LINES.get_or_init(|| include_str!("reach.txt").lines().collect())
+    must_reach().contains(&what)
 }

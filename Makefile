@@ -73,7 +73,7 @@ rust-tests: build
 	$(CARGO_TEST)
 
 lab-tests: build
-	cd tests && ../$(PY) -m pytest -q
+	cd tests && ../$(PY) -m pytest -q -rs
 
 # What is deployed, into target/package: the functions' zips, the agent, its Distributor package,
 # SHA256SUMS and sbom.cdx.json. PROFILE=dev is quick and large; ARCH=arm64 or x86_64 is

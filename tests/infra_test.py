@@ -446,13 +446,25 @@ def test_reapers_do_not_overlap() -> None:
     assert FUNCTIONS["Reaper"]["Timeout"] < 15 * 60
 
 
-def test_only_the_rule_may_send_to_its_queues() -> None:
+def test_only_the_rules_may_send_to_their_queues() -> None:
     policies = of_type(STACK, "AWS::SQS::QueuePolicy").values()
     allowed = [s for p in policies for s in p["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
-    (statement,) = allowed
-    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    arn = {"Fn::GetAtt": "RunRequestedRule.Arn"}
-    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": arn}}
+    sends = set()
+    for statement in allowed:
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        (rules,) = statement["Condition"]["ArnEquals"].values()
+        # The hub's rule is there with the hub.
+        named = [one["Fn::If"][1] if "Fn::If" in one else one for one in as_list(rules)]
+        sends |= {(rule["Fn::GetAtt"], queue["Fn::GetAtt"])
+                  for rule in named for queue in as_list(statement["Resource"])}
+    wanted = set()
+    for name, rule in of_type(STACK, "AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            queues = [target["DeadLetterConfig"]["Arn"], target["Arn"]]
+            wanted |= {(f"{name}.Arn", one["Fn::GetAtt"]) for one in queues
+                       if one.get("Fn::GetAtt", "").endswith("Queue.Arn")}
+    assert sends == wanted
 
 
 def test_every_queue_refuses_what_is_not_encrypted_on_its_way() -> None:
@@ -495,10 +507,11 @@ def test_a_message_stays_hidden_while_its_runner_may_live() -> None:
     assert tries_s < runs["MessageRetentionPeriod"], "a message would expire before it is given up"
 
 
-def test_every_dead_letter_reaches_the_guard() -> None:
+def test_every_dead_letter_of_a_run_reaches_the_guard() -> None:
     letters = {name: s for name, s in SOURCES.items() if name != "RunnerSource"}
     read = {s["EventSourceArn"]["Fn::GetAtt"].removesuffix(".Arn") for s in letters.values()}
-    assert read == {name for name in QUEUES if name.endswith("DeadQueue")}
+    # What is in the last one is no run; a person reads it.
+    assert read == {name for name in QUEUES if name.endswith("DeadQueue")} - {"EventsDeadQueue"}
     for source in letters.values():
         assert source["FunctionName"] == {"Ref": "Guard"}
         assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -517,7 +530,7 @@ def test_the_guard_looks_around_every_minute_and_begins_nothing() -> None:
 
 def test_what_is_given_up_is_kept_longer_than_what_waits() -> None:
     dead = {name for name in QUEUES if name.endswith("DeadQueue")}
-    assert dead == {"RunsDeadQueue", "RequestsDeadQueue", "FiringsDeadQueue"}
+    assert dead == {"RunsDeadQueue", "RequestsDeadQueue", "FiringsDeadQueue", "EventsDeadQueue"}
     for name in dead:
         kept_s = QUEUES[name]["MessageRetentionPeriod"]
         assert kept_s > QUEUES["RunsQueue"]["MessageRetentionPeriod"], name
@@ -534,6 +547,21 @@ def test_the_rule_takes_requests_and_nothing_else() -> None:
     (target,) = rule["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": "RunsQueue.Arn"}
     assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": "RequestsDeadQueue.Arn"}}
+
+
+def test_every_target_of_a_rule_or_schedule_has_a_dead_letter_queue() -> None:
+    targets = {name: target for name, rule in of_type(STACK, "AWS::Events::Rule").items()
+               for target in rule["Targets"]}
+    targets |= {name: one["Target"]
+                for stack in (STACK, POLICY_STACK)
+                for name, one in of_type(stack, "AWS::Scheduler::Schedule").items()}
+    queues = {name: target.get("DeadLetterConfig", {}).get("Arn") for name, target in targets.items()}
+    dead = [{"Fn::GetAtt": f"{name}.Arn"} for name in QUEUES if name.endswith("DeadQueue")]
+    exported = [{"Fn::ImportValue": o["Export"]["Name"]} for o in STACK["Outputs"].values()
+                if "Export" in o and o["Value"] in dead]
+    assert [name for name, queue in queues.items() if queue not in dead + exported] == []
+    # Firings get their outcome from the guard, whoever asked for them.
+    assert queues["FiringRequestedRule"] == {"Fn::GetAtt": "FiringsDeadQueue.Arn"}
 
 
 def test_a_requested_firing_reaches_the_planner_as_its_event() -> None:

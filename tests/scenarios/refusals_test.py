@@ -77,6 +77,17 @@ def test_a_scheduled_firing_of_an_impossible_policy_is_recorded(
     assert instance.timeline() == []
 
 
+def test_a_firing_that_was_asked_for_and_never_reached_the_planner_is_told(account: Account) -> None:
+    # As EventBridge leaves it: the whole event of whoever asked.
+    asked = {"source": "stillpoint", "detail-type": "Policy Firing Requested",
+             "detail": {"policyId": "asked-for", "schedule": SCHEDULE}}
+    account.sqs.send_message(QueueUrl=account.outputs["FiringsDeadQueueUrl"], MessageBody=json.dumps(asked))
+    (event,) = account.finished.wait(policyId="asked-for")
+    assert_is_refusal(event, "SP1007")
+    assert event["scheduleName"] == SCHEDULE
+    until(lambda: account.messages_left("FiringsDeadQueueUrl") == 0, "the letter is settled")
+
+
 def test_a_request_with_an_impossible_policy_is_recorded(
     account: Account, instance: Instance
 ) -> None:

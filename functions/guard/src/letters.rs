@@ -40,11 +40,11 @@ async fn one<A: Account>(batch: &Batch<'_, A>, letter: &Message, limits: Limits)
     }
 }
 
-/// The firing of a letter: the planner's event as the schedule sent it, or inside the
-/// record that Lambda makes of a function that failed for good.
+/// The firing of a letter: the planner's event as the schedule sent it, inside the record that
+/// Lambda makes of a function that failed for good, or inside the event of who asked for it.
 fn firing(body: &str) -> Option<Firing> {
     let body: Value = serde_json::from_str(body).ok()?;
-    let event = body.get("requestPayload").unwrap_or(&body);
+    let event = body.get("requestPayload").or_else(|| body.get("detail")).unwrap_or(&body);
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let policy_id = Some(text("policyId")).filter(|id| !id.is_empty())?;
     let (schedule_name, nominal_time) = (text("schedule"), text("scheduledTime"));

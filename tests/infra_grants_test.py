@@ -1,11 +1,11 @@
-"""Each function's role against what its sources can reach, both ways: nothing is missing, and nothing
-is allowed that nobody calls.
+"""Each function's role, and the operator's policy, against what the sources can reach, both ways:
+nothing is missing, and nothing is allowed that nobody calls.
 """
 
 import pytest
 
-from infra.reach import operations
-from infra.template import TEMPLATE, actions, load, of_type
+from infra.reach import CLI, COMMANDS, calls_the_outside, operations, operations_of_command
+from infra.template import TEMPLATE, actions, as_list, load, of_type
 
 STACK = load(TEMPLATE)
 ROLES = of_type(STACK, "AWS::IAM::Role")
@@ -58,8 +58,47 @@ def test_a_role_allows_exactly_what_its_function_can_reach(name: str) -> None:
     assert allowed - reached == set(), "its role allows what it never calls"
 
 
+# --- the operator's policy --------------------------------------------------------------------------
+
+OPERATOR = of_type(STACK, "AWS::IAM::ManagedPolicy")["OperatorPolicy"]["PolicyDocument"]["Statement"]
+ALLOWED = {action for statement in OPERATOR for action in as_list(statement["Action"])}
+
+# A plan is made by the planner's code as a dry run, which records and requests nothing.
+DRY = {"dynamodb:PutItem", "events:PutEvents"}
+COMMAND_NEVER = {
+    "plan": DRY,
+    "doctor": DRY,
+    "run": {"dynamodb:PutItem"},
+    "retain": {"ec2:CreateTags", "ec2:DeleteSnapshot", "ec2:DeleteTags", "ec2:DeleteVolume",
+               "ec2:TerminateInstances"},
+}
+# Automation documents run with the rights of whoever starts them.
+RUN_NOW = {"lambda:InvokeFunction", "dynamodb:BatchGetItem"}
+
+
+def commands_reach(name: str) -> set[str]:
+    return operations_of_command(name) - COMMAND_NEVER.get(name, set())
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_operators_policy_allows_what_a_command_can_reach(name: str) -> None:
+    assert commands_reach(name), "no operation was found in its sources"
+    assert commands_reach(name) - ALLOWED == set(), "it calls what the operator's policy does not allow"
+
+
+def test_the_operators_policy_allows_nothing_that_no_command_reaches() -> None:
+    assert ALLOWED - RUN_NOW - set().union(*map(commands_reach, COMMANDS)) == set()
+
+
+def test_no_call_of_the_command_line_is_left_out() -> None:
+    named = {path for paths in COMMANDS.values() for path in paths}
+    assert {path for path in CLI.glob("**/*.rs") if calls_the_outside(path)} - named == set()
+
+
 def test_the_reader_of_sources_sees_calls() -> None:
     runner, planner = operations("runner"), operations("planner")
     assert {"ec2:CreateSnapshots", "ssm:SendCommand", "dynamodb:PutItem"} <= runner
     assert {"ec2:DescribeInstances", "ssm:GetParameter", "events:PutEvents"} <= planner
     assert "ec2:CreateSnapshots" not in planner and "ec2:DescribeInstances" not in runner
+    assert {"ssm:SendCommand", "dynamodb:GetItem"} <= operations_of_command("doctor")
+    assert operations_of_command("runs") == {"dynamodb:Query"}

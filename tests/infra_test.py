@@ -266,13 +266,24 @@ def test_the_operators_policy_reads_and_asks_and_is_attached_to_nobody() -> None
     (operator,) = PEOPLE.values()
     assert not {"Roles", "Users", "Groups"} & set(operator)
     allowed = {one["Sid"]: one for one in operator["PolicyDocument"]["Statement"]}
-    reading = re.compile(r"(ec2|ssm):Describe\w+|ssm:GetParameter|dynamodb:(Get|BatchGet|Query)\w*")
+    reading = re.compile(
+        r"(ec2|ssm):(Describe|Get|List)\w+|dynamodb:(GetItem|BatchGetItem|Query)"
+    )
     does = {action for one in allowed.values() for action in as_list(one["Action"])}
     assert {one for one in does if not reading.fullmatch(one)} == {
-        "events:PutEvents", "lambda:InvokeFunction"}
+        "ec2:CreateTags", "events:PutEvents", "lambda:InvokeFunction", "ssm:SendCommand"}
     # Not "Snapshot Run Requested", which the runner takes for an order of the planner's.
-    assert allowed["AskForFirings"]["Condition"] == {"ForAllValues:StringEquals": {
-        "events:source": "stillpoint", "events:detail-type": "Policy Firing Requested"}}
+    assert allowed["AskForFiringsAndRestores"]["Condition"] == {"ForAllValues:StringEquals": {
+        "events:source": "stillpoint",
+        "events:detail-type": ["Policy Firing Requested", "Restore Requested"]}}
+    # Documents without the tag run what their parameters say.
+    assert allowed["AskAgents"]["Condition"] == {
+        "StringEquals": {"ssm:resourceTag/DLMScriptsAccess": "true"}}
+    # What anybody else made cannot be brought under retention.
+    assert allowed["AdoptSetsOfDlm"]["Condition"] == {
+        "StringLike": {"aws:ResourceTag/aws:dlm:lifecycle-policy-id": "?*"},
+        "ForAllValues:StringLike": {"aws:TagKeys": "stillpoint:*"},
+        "Null": {"aws:TagKeys": "false", "aws:ResourceTag/stillpoint:run-id": "true"}}
     assert allowed["InvokePlanner"]["Resource"] == {"Fn::GetAtt": "Planner.Arn"}
 
 

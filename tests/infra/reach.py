@@ -1,4 +1,4 @@
-"""What a function can call: the SDK operations that its sources reach, as IAM actions.
+"""What a function or a command can call: the SDK operations that its sources reach, as IAM actions.
 
 Read from the Rust sources, since shared/aws is the only room that names the SDK and has one shape:
 methods of `Cloud` that send requests. A function reaches a method when it, or shared/drive if it
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from infra.template import ROOT
@@ -30,6 +31,24 @@ CLIENTS = {
     "sqs": "sqs",
 }
 
+# The sources that hold a subcommand's calls: its own, and those of the rooms that it hands the cloud to.
+CLI = ROOT / "cli" / "src"
+_PLANNER = ROOT / "functions" / "planner" / "src" / "handler.rs"
+_UPKEEP = ROOT / "shared" / "upkeep" / "src"
+_PLAN = [CLI / "plan.rs", _PLANNER]
+_RESTORE = [CLI / "restore.rs", CLI / "restore" / "follow.rs", _UPKEEP / "jobs" / "prepare.rs"]
+COMMANDS = {
+    "plan": _PLAN,
+    "run": [*_PLAN, CLI / "run.rs"],
+    "runs": [CLI / "runs.rs"],
+    "show": [CLI / "show.rs"],
+    "doctor": [*_PLAN, CLI / "doctor.rs", *sorted((CLI / "doctor").glob("*.rs"))],
+    "retain": [CLI / "retain.rs", _UPKEEP / "reaper.rs", _UPKEEP / "rules.rs"],
+    "retain adopt": [CLI / "retain" / "adopt.rs", _UPKEEP / "adopt.rs"],
+    "restore": _RESTORE,
+    "drill": _RESTORE,
+}
+
 # The parts of shared/upkeep that a function uses.
 UPKEEP = {
     "reaper": ["reaper.rs", "rules.rs"],
@@ -40,11 +59,17 @@ UPKEEP = {
 _METHOD = re.compile(r"^\s*(?:pub(?:\([a-z]+\))? )?async fn (\w+)", re.MULTILINE)
 _CALL = re.compile(rf"self\s*\.({'|'.join(CLIENTS)})(?:\(region\))?\s*\.(\w+)\(\)")
 _OWN = re.compile(r"self\s*\.(\w+)\(")
-_OUTSIDE = re.compile(r"\b(?:cloud|outside|account|batch|store)\s*\.(\w+)(?:::<[^>]*>)?\(")
+_OUTSIDE = re.compile(
+    r"\b(?:cloud|outside|account|batch|store)(?:\(\)\s*\.await\?)?\s*\.(\w+)(?:::<[^>]*>)?\("
+)
 
 
 def _text(folder: Path) -> str:
-    lines = [line for path in sorted(folder.glob("**/*.rs")) for line in path.read_text().splitlines()]
+    return _code(sorted(folder.glob("**/*.rs")))
+
+
+def _code(paths: Iterable[Path]) -> str:
+    lines = [line for path in paths for line in path.read_text().splitlines()]
     return "\n".join(line for line in lines if not line.lstrip().startswith("//"))
 
 
@@ -71,8 +96,20 @@ def operations(handler: str) -> set[str]:
     # The planner has drive's shapes and drives nothing.
     if "stillpoint-drive" in needs and re.search(r"\badvance\(|\bBatch\b", text):
         text += _text(ROOT / "shared" / "drive" / "src")
-    for part in UPKEEP.get(handler, []):
-        text += (ROOT / "shared" / "upkeep" / "src" / part).read_text()
+    return _reached(text + _code(_UPKEEP / part for part in UPKEEP.get(handler, [])))
+
+
+def operations_of_command(name: str) -> set[str]:
+    """The IAM actions of the operations that this subcommand reaches."""
+    return _reached(_code(COMMANDS[name]))
+
+
+def calls_the_outside(path: Path) -> bool:
+    """Whether a source has any call of AWS's."""
+    return bool(set(_OUTSIDE.findall(_code([path]))) & set(_methods()))
+
+
+def _reached(text: str) -> set[str]:
     methods = _methods()
     todo, seen, found = set(_OUTSIDE.findall(text)) & set(methods), set(), set()
     while todo:

@@ -140,8 +140,11 @@ def ssm_checks(action: str, body: dict[str, Any], tags: TagLookup) -> list[Check
     if action == "GetParametersByPath":
         path = str(body.get("Path", ""))
         return [Check(full, f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{path}")]
-    if "Document" in action and body.get("Name"):
-        name = str(body["Name"])
+    of_document = body.get("Name") if "Document" in action else None
+    if action == "ListTagsForResource":
+        of_document = body.get("ResourceId")
+    if of_document:
+        name = str(of_document)
         return [
             Check(
                 full,

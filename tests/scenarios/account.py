@@ -78,10 +78,25 @@ class Account:
 
     # --- people and their rights ----------------------------------------------------------------
 
-    def person(self, name: str, policy_arn: str) -> Operator:
-        """Somebody with an access key and this one policy."""
+    def operator(self, name: str) -> Operator:
+        """Somebody with an access key and the operator's policy, and nothing else."""
         self._iam.create_user(UserName=name)
-        self._iam.attach_user_policy(UserName=name, PolicyArn=policy_arn)
+        self._iam.attach_user_policy(UserName=name, PolicyArn=self.outputs["OperatorPolicyArn"])
+        return self._with_key(name)
+
+    def operator_without(self, sid: str) -> Operator:
+        """The same, but for one statement of the policy."""
+        arn, name = self.outputs["OperatorPolicyArn"], f"operator-without-{sid}"
+        version = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        found = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
+        whole = found["PolicyVersion"]["Document"]
+        part = whole | {"Statement": [one for one in whole["Statement"] if one["Sid"] != sid]}
+        assert part != whole, f"the operator's policy has no statement {sid}"
+        self._iam.create_user(UserName=name)
+        self._iam.put_user_policy(UserName=name, PolicyName="part", PolicyDocument=json.dumps(part))
+        return self._with_key(name)
+
+    def _with_key(self, name: str) -> Operator:
         key = self._iam.create_access_key(UserName=name)["AccessKey"]
         return Operator(self.cloud.endpoint, key["AccessKeyId"], key["SecretAccessKey"])
 

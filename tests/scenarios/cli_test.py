@@ -6,20 +6,12 @@ import json
 
 import pytest
 
-from conftest import build_if_missing
 from scenarios.account import Account
 from scenarios.conftest import Launch
 from scenarios.instance import Instance
 from scenarios.operator import Operator
-from scenarios.places import CLI
 from scenarios.policies import SCHEDULE, document, policy
 from scenarios.snapshots_test import without_occasion
-
-
-@pytest.fixture(scope="module")
-def operator(account: Account) -> Operator:
-    build_if_missing(CLI, "stillpoint-cli")
-    return Operator(account.cloud.endpoint)
 
 
 @pytest.fixture(scope="module", autouse=True)

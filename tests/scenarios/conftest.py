@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from conftest import build_if_missing
 from lab.deploy import deploy_policy
 from scenarios.account import Account
 from scenarios.checks import until
 from scenarios.instance import Instance
-from scenarios.places import INFRA
+from scenarios.operator import Operator
+from scenarios.places import CLI, INFRA
 from scenarios.policies import SECOND_SCHEDULE, policy
 
 # Creating the stack takes less; a firing that is nearer would be missed.
@@ -28,6 +30,13 @@ class Scheduled(NamedTuple):
 
     nominal: str
     instance: Instance
+
+
+@pytest.fixture(scope="session")
+def operator(account: Account) -> Operator:
+    """The command line of a person with the rights of the operator's policy and no others."""
+    build_if_missing(CLI, "stillpoint-cli")
+    return account.operator("scenarios-operator")
 
 
 @pytest.fixture

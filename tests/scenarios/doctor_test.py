@@ -10,23 +10,15 @@ from typing import Any
 
 import pytest
 
-from conftest import build_if_missing
 from scenarios.account import Account
 from scenarios.conftest import Launch
 from scenarios.operator import Operator
-from scenarios.places import CLI
 from scenarios.policies import document, policy
 
 TWO = [
     {"device": "/dev/sdf", "fs": "ext4", "mount": "/data", "size_mib": 64},
     {"device": "/dev/sdg", "fs": "ext4", "mount": "/more", "size_mib": 64},
 ]
-
-
-@pytest.fixture(scope="module")
-def operator(account: Account) -> Operator:
-    build_if_missing(CLI, "stillpoint-cli")
-    return Operator(account.cloud.endpoint)
 
 
 @pytest.fixture(autouse=True)

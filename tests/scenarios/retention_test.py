@@ -6,24 +6,16 @@ from typing import Any
 
 import pytest
 
-from conftest import build_if_missing
 from scenarios.account import Account
 from scenarios.checks import until
 from scenarios.conftest import Launch
 from scenarios.instance import Instance
 from scenarios.operator import Operator
-from scenarios.places import CLI
 from scenarios.policies import document, policy
 
 @pytest.fixture(scope="module", autouse=True)
 def documents(account: Account) -> None:
     account.put_document("Retention-Calm", document("exit 0"))
-
-
-@pytest.fixture(scope="module")
-def operator(account: Account) -> Operator:
-    build_if_missing(CLI, "stillpoint-cli")
-    return Operator(account.cloud.endpoint)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from conftest import build_if_missing
 from lab.automation import Automation, StepFailed
 from scenarios.account import Account, Refused
 from scenarios.checks import WINDOW
@@ -26,13 +25,6 @@ TEST_EVENTS = sorted((INFRA / "test-events").glob("*.json"))
 def documents(account: Account) -> None:
     account.put_document("Now-Calm", document("sleep 1"))
     account.put_document("Now-Fails", document("[ {{ command }} = pre-script ] && exit 5; exit 0"))
-
-
-@pytest.fixture(scope="module")
-def operator(account: Account) -> Operator:
-    """A person with the rights of the operator's policy and no others."""
-    build_if_missing(CLI, "stillpoint-cli")
-    return account.person("scenarios-operator", account.outputs["OperatorPolicyArn"])
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ const WILDCARDS: readonly (readonly [RegExp, string])[] = [
   [/:document\/Stillpoint-\*$/, "The documents of this template."],
   [
     /:ssm:[^/]*:document\/\*$/,
-    "Documents that their owner tagged DLMScriptsAccess=true, also those shared by another account.",
+    "A policy may name any document, also one shared by another account; sent are only those that their owner " +
+      "tagged DLMScriptsAccess=true.",
   ],
   [
     /:ec2:[^/]*:(image|key-pair|network-interface|security-group|subnet)\/\*$/,

@@ -47,7 +47,10 @@ def install(tags_of: authz.TagLookup, attached: Callable[[str], list[str]]) -> N
             }
             checks.set(authz.ec2_checks(params.get("Action", ""), params, tags_of, attached))
         elif service == "ssm" and (
-            action in COMMAND_ACTIONS or "Document" in action or action == "GetParametersByPath"
+            action in COMMAND_ACTIONS
+            or "Document" in action
+            or action == "GetParametersByPath"
+            or (action == "ListTagsForResource" and b"Document" in body)
         ):
             checks.set(authz.ssm_checks(action, json.loads(body or b"{}"), tags_of))
         elif service == "events" and action == "PutEvents":

@@ -2,7 +2,9 @@
 //! after each act, when each act is refused, and when the time is over at each step.
 
 mod choosing;
+mod cloud;
 mod ends;
+mod kills;
 mod world;
 
 use std::collections::BTreeMap;

@@ -100,6 +100,7 @@ impl Account {
                         attached: BTreeMap::from([("/dev/sda1".into(), "vol-image".into())]),
                     };
                     self.volumes.insert("vol-image".into(), attached(id));
+                    self.marked.extend([id.clone(), "vol-image".into()]);
                     self.instances.insert(id.clone(), instance);
                 }
                 return Some(Fact::Launched(id.clone()));
@@ -113,6 +114,7 @@ impl Account {
                     state: "creating".into(),
                     ..VolumeSeen::default()
                 });
+                self.marked.insert(id.clone());
                 return Some(Fact::Created { device: item.device.clone(), volume_id: id });
             }
             Act::Stop(id) => self.transition(id, "running", "stopping"),
@@ -140,14 +142,18 @@ impl Account {
                 self.commands.insert(id.clone(), 0);
                 return Some(Fact::Sent(id));
             }
+            Act::Keep(kept) => {
+                self.marked.retain(|id| !kept.contains(id));
+                return Some(Fact::Reached(Phase::Discard));
+            }
             Act::Mark { discard, replaced } => {
                 self.marked.extend(discard.iter().cloned());
                 self.replaced.extend(replaced.clone());
-                return Some(Fact::Reached(Phase::Report));
+                return Some(Fact::Marked);
             }
             Act::Report => {
                 self.reports += 1;
-                return Some(Fact::Reached(Phase::Done));
+                return Some(Fact::Reached(Phase::Settle));
             }
         }
         None
@@ -175,8 +181,9 @@ impl Account {
                 }
                 Next::Act(act) if fault == Some(Fault::Refuse(acts)) => {
                     acts += 1;
-                    let fact = refused(&job, &act, "no");
-                    apply(&mut job, fact);
+                    if let Some(fact) = refused(&job, &act, "no") {
+                        apply(&mut job, fact);
+                    }
                 }
                 Next::Act(act) => {
                     let answer = self.perform(&job.order.clone(), &act);

@@ -33,7 +33,7 @@ pub(super) async fn follow(
                 context.out.print(&format!("  {}\n", words(job.phase)))?;
             }
             shown = Some(job.phase);
-            if job.phase == Phase::Done {
+            if job.phase >= Phase::Settle {
                 return end(&job, context);
             }
         }
@@ -74,12 +74,14 @@ fn words(phase: Phase) -> &'static str {
         Phase::Attach => "attaching the new volumes",
         Phase::Start => "starting the instance",
         Phase::Verify => "verifying the copies",
+        Phase::Keep => "taking the mark for deletion off",
         Phase::TakeOut => "taking the new volumes out again",
         Phase::PutBack => "putting the old volumes back",
         Phase::StartAgain => "starting the instance as it was",
         Phase::Release => "detaching the copies",
         Phase::Discard => "marking what is of no use",
         Phase::Report => "reporting",
+        Phase::Settle => "clearing up",
         Phase::Done => "over",
     }
 }

@@ -83,7 +83,7 @@ fn answer(cloud: &Cloud, job_id: String, advanced: Advance) -> Answer {
             Answer::Job(job)
         }
         Advance::AlreadyFinished(job) => Answer::Job(job),
-        Advance::Busy | Advance::OutOfTime(_) => Answer::UnderWay { job_id },
+        Advance::Busy | Advance::Later(_) => Answer::UnderWay { job_id },
     }
 }
 

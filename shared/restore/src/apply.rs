@@ -3,6 +3,9 @@
 use crate::job::{Fact, Job, Phase, Verdict};
 use crate::order::Goal;
 
+/// What is refused on the way back may only be refused at the moment; nobody else asks again.
+const TRIES: u32 = 5;
+
 /// Changes the job by a fact, and by nothing else.
 pub fn apply(job: &mut Job, fact: Fact) {
     match fact {
@@ -22,8 +25,21 @@ pub fn apply(job: &mut Job, fact: Fact) {
             job.verdict = Some(verdict);
             job.phase = Phase::Release;
         }
-        Fact::Lost(volume_id) => {
-            job.lost.insert(volume_id);
+        Fact::Refused(id) => {
+            let refusals = job.refusals.entry(id.clone()).or_default();
+            *refusals += 1;
+            if *refusals >= TRIES {
+                job.lost.insert(id);
+            }
+        }
+        Fact::Marked => {
+            job.owed = false;
+            job.phase = if job.phase == Phase::Discard { Phase::Report } else { Phase::Done };
+        }
+        // A mark that has to wait keeps nobody from being told.
+        Fact::Unmarked => {
+            job.owed = true;
+            job.phase = Phase::Report;
         }
         Fact::Failed(why) => {
             // The first reason is the one that somebody has to know.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::order::{Item, Order};
+use crate::order::{Item, Order, Source};
 
 /// One restore or drill, as it is on record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +30,14 @@ pub struct Job {
     pub command_id: Option<String>,
     /// How it ended; none before.
     pub verdict: Option<Verdict>,
-    /// Volumes that could not be put back.
+    /// How often something of the way back was refused, by volume or instance.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, u32>,
+    /// Volumes that could not be put back, and the instance if it could not be started.
     pub lost: BTreeSet<String>,
+    /// What is of no use could not be marked yet.
+    #[serde(default)]
+    pub owed: bool,
     /// In ms since the epoch.
     pub started_ms: u64,
 }
@@ -54,6 +60,8 @@ pub enum Phase {
     Start,
     /// The document verifies them.
     Verify,
+    /// The mark that everything was made with is taken off what stays.
+    Keep,
     /// The way back: the new volumes are detached.
     TakeOut,
     /// The old ones are attached.
@@ -66,6 +74,8 @@ pub enum Phase {
     Discard,
     /// Everybody who has to know is told.
     Report,
+    /// What was refused on the way is asked for once more by each driver.
+    Settle,
     /// Nothing is owed.
     Done,
 }
@@ -119,6 +129,8 @@ pub enum Act {
         /// Volume and the device that it was in the set.
         volumes: BTreeMap<String, String>,
     },
+    /// Takes the mark for deletion off these: they are what was asked for.
+    Keep(Vec<String>),
     /// Marks what is of no use, and tells the old volumes what replaced them.
     Mark {
         /// May be deleted.
@@ -157,8 +169,12 @@ pub enum Fact {
     Sent(String),
     /// What the verification found.
     Judged(Verdict),
-    /// This volume cannot be put back.
-    Lost(String),
+    /// On the way back, something that was asked of this volume or instance was refused.
+    Refused(String),
+    /// What is of no use is marked.
+    Marked,
+    /// It could not be marked, and has to be.
+    Unmarked,
     /// It failed; the way back begins, or the end.
     Failed(String),
     /// The phase is over.
@@ -192,7 +208,9 @@ impl Job {
             was_running: false,
             command_id: None,
             verdict: None,
+            refusals: BTreeMap::new(),
             lost: BTreeSet::new(),
+            owed: false,
             started_ms: now_ms,
             order,
         }
@@ -201,6 +219,12 @@ impl Job {
     /// Where a volume goes.
     pub(crate) fn place<'j>(&'j self, item: &'j Item) -> &'j str {
         if item.place.is_empty() { &self.root_device } else { &item.place }
+    }
+
+    /// The volumes that it made, and not those that it only moves.
+    pub(crate) fn made(&self) -> Vec<String> {
+        let made = self.order.items.iter().filter(|one| matches!(one.source, Source::Snapshot(_)));
+        made.filter_map(|item| self.volumes.get(&item.device).cloned()).collect()
     }
 
     /// All volumes that a look at the world has to cover.

@@ -5,16 +5,18 @@
 //! and says what is to be done, or what has become true; [`apply`] writes that down.
 //!
 //! ```text
-//! volumes       create ─────────────────────────────────────────────────────▶ report
-//! instance      create ▶ stop ▶ detach ▶ attach ▶ start ────────────────────▶ report
-//! new instance  launch ▶ create ▶ stop ▶ detach ▶ attach ▶ start ───────────▶ report
+//! volumes       create ▶ keep ──────────────────────────────────────────────▶ report
+//! instance      create ▶ stop ▶ detach ▶ attach ▶ start ▶ keep ─────────────▶ report
+//! new instance  launch ▶ create ▶ stop ▶ detach ▶ attach ▶ start ▶ keep ────▶ report
 //! drill         create ▶ attach ▶ verify ▶ release ▶ discard ───────────────▶ report
 //! what fails    … ▶ (take out ▶ put back ▶ start again) ▶ discard ──────────▶ report
+//! what is still refused then ────────────────────────────────────────────────▶ settle
 //! ```
 //!
 //! Nothing is deleted here: the old volumes of an instance stay, with tags that lead back to them,
-//! and what is of no use to anybody is marked, for the one role that may delete. Every act can be
-//! repeated, and every step looks before it acts, so a driver may die anywhere.
+//! and what is of no use to anybody is marked, for the one role that may delete. What a job makes
+//! has that mark from the beginning, so that it goes even if nobody ever comes back to the job; the
+//! mark is off before a restore is told to be good. Every act can be repeated, and every step looks before it acts, so a driver may die anywhere.
 //!
 //! No clock, no environment, no IO.
 

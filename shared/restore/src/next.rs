@@ -16,43 +16,42 @@ const UNFIT_MAX: i32 = 39;
 /// What is to be done, or what has become true.
 #[must_use]
 pub fn next(job: &Job, world: &World, now_ms: u64) -> Next {
-    if job.phase < Phase::TakeOut && now_ms > job.order.deadline_ms {
+    let keeps = job.phase == Phase::Keep;
+    let deadline_ms = if keeps { job.order.keep_by_ms() } else { job.order.deadline_ms };
+    if job.phase < Phase::TakeOut && now_ms > deadline_ms {
         return Next::Note(Fact::Failed(format!("not over in time, in phase {:?}", job.phase)));
     }
     match job.phase {
         Phase::Launch => launch(job, world),
         Phase::Create => create(job, world),
         Phase::Stop => stop(job, world),
-        Phase::Detach => detach(job, world, &old(job), Phase::Attach),
+        Phase::Detach => detach(job, world, old(job), Phase::Attach),
         Phase::Attach => attach(job, world, &new(job), after_attach(job)),
-        Phase::Start => start(job, world, Phase::Discard),
+        Phase::Start => start(job, world, Phase::Keep),
         Phase::Verify => verify(job, world),
-        Phase::TakeOut | Phase::Release => {
-            let volumes: Vec<String> = job.volumes.values().cloned().collect();
-            let release = job.phase == Phase::Release;
-            let after = if release { Phase::Discard } else { Phase::PutBack };
-            detach(job, world, &volumes, after)
-        }
+        Phase::Keep => keep(job, world),
+        Phase::TakeOut => take_out(job, world),
+        Phase::Release => detach(job, world, not_lost(job), Phase::Discard),
         Phase::PutBack => attach(job, world, &back(job), Phase::StartAgain),
         Phase::StartAgain => start(job, world, Phase::Discard),
-        Phase::Discard => discard(job),
+        Phase::Discard => discard(job, world),
         Phase::Report => Next::Act(Act::Report),
+        Phase::Settle => settle(job, world),
         Phase::Done => Next::Nothing,
     }
 }
 
-/// What a refusal means: EC2 will not do it, however often it is asked.
+/// What a refusal means; none where the next driver asks again, since it is owed.
 #[must_use]
-pub fn refused(job: &Job, act: &Act, why: &str) -> Fact {
+pub fn refused(job: &Job, act: &Act, why: &str) -> Option<Fact> {
     match (job.phase, act) {
-        (Phase::PutBack, Act::Attach { volume_id, .. }) | (_, Act::Detach(volume_id))
-            if job.phase >= Phase::TakeOut =>
-        {
-            Fact::Lost(volume_id.clone())
-        }
-        (Phase::StartAgain, _) => Fact::Reached(Phase::Discard),
-        (Phase::Discard, _) => Fact::Reached(Phase::Report),
-        _ => Fact::Failed(why.to_owned()),
+        (Phase::Report | Phase::Settle, _) => None,
+        (Phase::Discard, _) => Some(Fact::Unmarked),
+        (
+            phase,
+            Act::Attach { volume_id: id, .. } | Act::Detach(id) | Act::Stop(id) | Act::Start(id),
+        ) if phase >= Phase::TakeOut => Some(Fact::Refused(id.clone())),
+        _ => Some(Fact::Failed(why.to_owned())),
     }
 }
 
@@ -102,7 +101,7 @@ fn create(job: &Job, world: &World) -> Next {
         }
     }
     reached(match &job.order.goal {
-        Goal::Volumes => Phase::Discard,
+        Goal::Volumes => Phase::Keep,
         Goal::Drill { .. } => Phase::Attach,
         Goal::Instance { .. } | Goal::NewInstance { .. } => Phase::Stop,
     })
@@ -143,17 +142,37 @@ fn needs_stop(job: &Job) -> bool {
     replaced || matches!(job.order.goal, Goal::Instance { .. })
 }
 
-fn detach(job: &Job, world: &World, volumes: &[String], after: Phase) -> Next {
+/// An instance that was started with the new volumes is stopped before they are taken from it.
+fn take_out(job: &Job, world: &World) -> Next {
+    let volumes = not_lost(job);
+    let Ok(instance) = there(job, world) else { return reached(Phase::PutBack) };
+    let inside =
+        |id: &String| world.volumes.get(id).is_some_and(|one| one.instance_id == job.instance_id);
+    if volumes.iter().any(inside) && !job.lost.contains(&instance.instance_id) {
+        match instance.state.as_str() {
+            "running" => return Next::Act(Act::Stop(instance.instance_id.clone())),
+            "pending" | "stopping" => return Next::Wait("the instance to stop"),
+            _ => {}
+        }
+    }
+    detach(job, world, volumes, Phase::PutBack)
+}
+
+fn not_lost(job: &Job) -> Vec<String> {
+    job.volumes.values().filter(|one| !job.lost.contains(*one)).cloned().collect()
+}
+
+fn detach(job: &Job, world: &World, volumes: Vec<String>, after: Phase) -> Next {
     let mut waiting = false;
-    for volume_id in volumes.iter().filter(|one| !job.lost.contains(*one)) {
-        let Some(seen) = world.volumes.get(volume_id) else {
+    for volume_id in volumes {
+        let Some(seen) = world.volumes.get(&volume_id) else {
             // A volume that is gone is attached to nothing.
             continue;
         };
         match (&seen.instance_id, seen.attachment.as_str()) {
             (None, _) => {}
             (Some(other), _) if Some(other) != job.instance_id.as_ref() => {}
-            (Some(_), "attached" | "busy") => return Next::Act(Act::Detach(volume_id.clone())),
+            (Some(_), "attached" | "busy") => return Next::Act(Act::Detach(volume_id)),
             (Some(_), _) => waiting = true,
         }
     }
@@ -205,7 +224,7 @@ fn start(job: &Job, world: &World, after: Phase) -> Next {
         Err(next) => return *next,
     };
     match instance.state.as_str() {
-        _ if !job.was_running => reached(after),
+        _ if !job.was_running || job.lost.contains(&instance.instance_id) => reached(after),
         "running" => reached(after),
         "stopped" => Next::Act(Act::Start(instance.instance_id.clone())),
         _ => Next::Wait("the instance to start"),
@@ -238,32 +257,78 @@ fn verify(job: &Job, world: &World) -> Next {
     }
 }
 
+/// Before anybody is told that it is theirs. With a new instance comes what its image brought.
+fn keep(job: &Job, world: &World) -> Next {
+    let mut kept = job.made();
+    for volume_id in &kept {
+        if !exists(world, volume_id) {
+            return failed(format!("{volume_id} is gone"));
+        }
+    }
+    if matches!(job.order.goal, Goal::NewInstance { .. }) {
+        let instance = match there(job, world) {
+            Ok(instance) => instance,
+            Err(next) => return *next,
+        };
+        let brought = instance.attached.values().filter(|one| !kept.contains(*one));
+        let brought: Vec<String> = brought.cloned().collect();
+        kept.extend(brought);
+        kept.push(instance.instance_id.clone());
+    }
+    // The way back makes nothing.
+    if kept.is_empty() { reached(Phase::Discard) } else { Next::Act(Act::Keep(kept)) }
+}
+
 /// What is of no use: everything of a drill, and of a restore that failed everything it made. The
-/// volumes of a restore that succeeded are what it is for; those that they replaced are kept.
-fn discard(job: &Job) -> Next {
+/// volumes of a restore that succeeded are what it is for; those that they replaced are kept. What
+/// is gone by now needs no mark.
+fn discard(job: &Job, world: &World) -> Next {
     let good = job.verdict.as_ref().is_none_or(|verdict| *verdict == Verdict::Good);
     let mut discard = vec![];
     if job.order.is_drill() || !good {
-        let made = job.order.items.iter().filter(|one| matches!(one.source, Source::Snapshot(_)));
-        discard.extend(made.filter_map(|item| job.volumes.get(&item.device).cloned()));
+        discard.extend(job.made());
     }
     let launched = matches!(job.order.goal, Goal::NewInstance { .. });
     let old = job.old.clone().unwrap_or_default();
     if launched {
         // The root volume that the image brought, replaced or not, is nobody's.
         discard.extend(old.values().cloned());
-        if !good {
-            discard.extend(job.instance_id.clone());
-        }
+    }
+    discard.retain(|id| exists(world, id));
+    if let (true, false, Ok(instance)) = (launched, good, there(job, world)) {
+        let brought = instance.attached.values().filter(|one| !discard.contains(*one));
+        let brought: Vec<String> = brought.cloned().collect();
+        discard.extend(brought);
+        discard.push(instance.instance_id.clone());
     }
     let replaced = match job.order.goal {
-        Goal::Instance { .. } if good => old.into_iter().map(|(device, id)| (id, device)).collect(),
+        Goal::Instance { .. } if good => {
+            let there = old.into_iter().filter(|(_, id)| exists(world, id));
+            there.map(|(device, id)| (id, device)).collect()
+        }
         _ => BTreeMap::new(),
     };
     if discard.is_empty() && replaced.is_empty() {
-        return reached(Phase::Report);
+        return Next::Note(Fact::Marked);
     }
     Next::Act(Act::Mark { discard, replaced })
+}
+
+/// A drill's copies are in nobody's way, so they may be detached whenever that works.
+fn settle(job: &Job, world: &World) -> Next {
+    if job.order.is_drill() {
+        let lost = job.lost.iter().cloned().collect();
+        let next = detach(job, world, lost, Phase::Done);
+        if next != reached(Phase::Done) {
+            return next;
+        }
+    }
+    if job.owed { discard(job, world) } else { reached(Phase::Done) }
+}
+
+fn exists(world: &World, volume_id: &str) -> bool {
+    let state = world.volumes.get(volume_id).map(|one| one.state.as_str());
+    state.is_some_and(|state| !matches!(state, "deleting" | "deleted"))
 }
 
 fn there<'w>(job: &Job, world: &'w World) -> Result<&'w InstanceSeen, Box<Next>> {

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Nobody comes back to a job for so long after its deadline only if nobody ever does.
+const ABANDONED_MS: u64 = 60 * 60 * 1_000;
+/// A call that was under way when its driver's time was over has long ended after this.
+const LONGEST_CALL_MS: u64 = 30 * 60 * 1_000;
+
 /// One restore or drill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -125,6 +130,19 @@ impl Order {
             Goal::Instance { instance_id } | Goal::Drill { instance_id, .. } => Some(instance_id),
             Goal::Volumes | Goal::NewInstance { .. } => None,
         }
+    }
+
+    /// When what the job makes may be cleared away, should nobody ever come back to it. In ms
+    /// since the epoch; it is marked with this from the moment that it is made.
+    #[must_use]
+    pub fn delete_after_ms(&self) -> u64 {
+        self.deadline_ms.saturating_add(ABANDONED_MS)
+    }
+
+    /// Until when that mark may be taken off: a reaper that found it due must never meet a volume
+    /// that somebody was told to be theirs.
+    pub(crate) fn keep_by_ms(&self) -> u64 {
+        self.delete_after_ms().saturating_sub(LONGEST_CALL_MS)
     }
 
     /// Whether it is a drill.

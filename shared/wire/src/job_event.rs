@@ -33,7 +33,8 @@ pub struct JobFinished {
     pub volumes: BTreeMap<String, String>,
     /// The volumes whose places they took, by device.
     pub replaced: BTreeMap<String, String>,
-    /// Volumes that a restore which failed could not put back.
+    /// Volumes that a restore which failed could not put back, or a drill detach; also the
+    /// instance if it could not be started again.
     pub not_put_back: Vec<String>,
     /// RFC 3339, UTC, milliseconds.
     pub started_at: String,

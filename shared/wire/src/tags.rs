@@ -30,7 +30,7 @@ pub const EXPIRES_AT: &str = "stillpoint:expires-at";
 pub const SET_SIZE: &str = "stillpoint:set-size";
 /// The label of the set: the worst of its data volumes, where the boot volume has its own.
 pub const SET_CONSISTENCY: &str = "stillpoint:set-consistency";
-/// The mark on a set, a volume or an instance that goes: not before this time.
+/// The mark on a set, a volume or an instance that goes: not before this time. Empty, it is none.
 pub const DELETE_AFTER: &str = "stillpoint:delete-after";
 /// When the deletion of the set was begun.
 pub const DELETING_AT: &str = "stillpoint:deleting-at";

@@ -39,8 +39,8 @@ pub enum Advance {
     AlreadyFinished(Box<Job>),
     /// Somebody else drives it, or did a moment ago.
     Busy,
-    /// Its next driver goes on.
-    OutOfTime(Phase),
+    /// Its next driver goes on: the time of this one is over, or what is owed was refused.
+    Later(Phase),
 }
 
 /// Drives a job: a new one of this order, or the one on record.
@@ -94,7 +94,7 @@ async fn drive<O: Outside>(
     loop {
         if outside.now_ms() + MARGIN_MS > limits.dead_at_ms {
             save(outside, &job, &mut version, &stopped).await?;
-            return Ok(Advance::OutOfTime(job.phase));
+            return Ok(Advance::Later(job.phase));
         }
         let world = perform::look(outside, &job).await?;
         let fact = match next(&job, &world, outside.now_ms()) {
@@ -116,7 +116,12 @@ async fn drive<O: Outside>(
                 }
                 Err(fault) if fault.kind == FaultKind::Refused => {
                     tracing::error!(job_id = job.order.id, ?act, %fault, "refused");
-                    refused(&job, &act, &fault.to_string())
+                    let Some(fact) = refused(&job, &act, &fault.to_string()) else {
+                        save(outside, &job, &mut version, &stopped).await?;
+                        return Ok(Advance::Later(job.phase));
+                    };
+                    outside.sleep_ms(LOOK_MS).await;
+                    fact
                 }
                 Err(fault) => {
                     // It may have happened or not; the next look tells.

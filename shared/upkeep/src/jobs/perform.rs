@@ -10,7 +10,6 @@ use stillpoint_wire::{tags, time};
 use super::outside::Outside;
 use crate::outside::{Fault, FaultKind, Which};
 
-const HOUR_MS: u64 = 60 * 60 * 1_000;
 /// How long SSM may take to deliver a drill's document; the host has nothing else to do.
 const DELIVERY_SECS: u32 = 60;
 /// EC2's limit for a tag's value, less what stands before the words.
@@ -80,28 +79,33 @@ pub(super) async fn perform<O: Outside>(
             outside.attach_volume(volume_id, instance_id, device).await.map(|()| None)
         }
         Act::Verify { instance_id, volumes } => verify(outside, job, instance_id, volumes).await,
+        Act::Keep(kept) => {
+            // Written over and not removed, since who makes volumes may delete nothing, tags
+            // included. IAM lets the reaper delete nothing with an empty mark either.
+            let mark = BTreeMap::from([(tags::DELETE_AFTER.to_owned(), String::new())]);
+            outside.label(&outside.home_region(), kept, &mark).await?;
+            Ok(Some(Fact::Reached(Phase::Discard)))
+        }
         Act::Mark { discard, replaced } => {
             mark(outside, job, discard, replaced).await?;
-            Ok(Some(Fact::Reached(Phase::Report)))
+            Ok(Some(Fact::Marked))
         }
         Act::Report => {
             report(outside, job).await?;
-            Ok(Some(Fact::Reached(Phase::Done)))
+            Ok(Some(Fact::Reached(Phase::Settle)))
         }
     }
 }
 
-/// What a job makes says so from the beginning. A drill's volumes also say when they may go, so
-/// that they go even if nobody ever comes back to the job.
+/// What a job makes says so from the beginning, and when it may go, so that it goes even if nobody
+/// ever comes back to the job.
 fn made_tags(job: &Job, device: Option<&str>) -> BTreeMap<String, String> {
     let mut made = BTreeMap::from([(tags::JOB_ID.to_owned(), job.order.id.clone())]);
     if let Some(device) = device {
         made.insert(tags::DEVICE.to_owned(), device.to_owned());
     }
-    if job.order.is_drill() {
-        let latest = job.order.deadline_ms.saturating_add(HOUR_MS);
-        made.insert(tags::DELETE_AFTER.to_owned(), time::rfc3339(latest));
-    }
+    let latest = job.order.delete_after_ms();
+    made.insert(tags::DELETE_AFTER.to_owned(), time::rfc3339(latest));
     made
 }
 

@@ -120,6 +120,7 @@ CALLS = {
         "ec2:StartInstances",
         "ec2:StopInstances",
         "ssm:GetCommandInvocation",
+        "ssm:ListCommands",
         "ssm:ListCommandInvocations",
         "ssm:SendCommand",
         "dynamodb:GetItem",

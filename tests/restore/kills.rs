@@ -111,6 +111,9 @@ fn disturb(target: Target) -> BTreeMap<String, usize> {
                     state.calls[call].clone()
                 });
                 *met.entry(at.clone()).or_default() += 1;
+                let again = |call: &String| call == "find_command";
+                let searched = cloud.with(|state| state.calls.iter().any(again));
+                *met.entry("searched".into()).or_default() += usize::from(searched);
                 let goal = name(&order.goal);
                 let context =
                     format!("{goal}: {repeats} {trouble:?} at call {call} ({at}), {back:?}");
@@ -152,6 +155,12 @@ fn an_instance_has_its_new_volumes_or_its_old_ones_whatever_happens_to_any_call(
 fn a_new_instance_is_whole_or_gone_whatever_happens_to_any_call() {
     let met = disturb(targets().remove(2));
     assert_met(&met, &["launch_instance", "stop_instance", "detach_volume", "attach_volume"]);
+}
+
+#[test]
+fn a_drill_verifies_once_and_leaves_nothing_whatever_happens_to_any_call() {
+    let met = disturb(targets().remove(3));
+    assert_met(&met, &["attach_volume", "send", "state", "detach_volume", "snapshots", "searched"]);
 }
 
 /// The function dies when the marks are off and not yet on record, and its role may put no more

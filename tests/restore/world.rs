@@ -136,6 +136,7 @@ impl Account {
                 let taken = instance.attached.insert(device.clone(), volume_id.clone());
                 assert_eq!(taken, None, "{device} is taken");
             }
+            Act::Find { .. } => return Some(Fact::NotSent),
             Act::Verify { volumes, .. } => {
                 assert!(volumes.keys().all(|id| self.volumes[id].attachment == "attached"));
                 let id = format!("command-{}", self.commands.len());
@@ -176,16 +177,20 @@ impl Account {
                 Next::Nothing => return (job, acts),
                 Next::Wait(_) => self.tick(),
                 Next::Note(fact) => apply(&mut job, fact),
-                Next::Act(_) if fault == Some(Fault::TimeIsOver(acts)) && !time_is_over => {
+                Next::ActOnRecord(..) | Next::Act(_)
+                    if fault == Some(Fault::TimeIsOver(acts)) && !time_is_over =>
+                {
                     time_is_over = true;
                 }
-                Next::Act(act) if fault == Some(Fault::Refuse(acts)) => {
+                Next::ActOnRecord(_, act) | Next::Act(act)
+                    if fault == Some(Fault::Refuse(acts)) =>
+                {
                     acts += 1;
                     if let Some(fact) = refused(&job, &act, "no") {
                         apply(&mut job, fact);
                     }
                 }
-                Next::Act(act) => {
+                Next::ActOnRecord(_, act) | Next::Act(act) => {
                     let answer = self.perform(&job.order.clone(), &act);
                     let lost = fault == Some(Fault::Crash(acts));
                     acts += 1;

@@ -20,6 +20,8 @@ pub fn apply(job: &mut Job, fact: Fact) {
             job.was_running = was_running || matches!(job.order.goal, Goal::NewInstance { .. });
             job.old = Some(old);
         }
+        Fact::Sending(now_ms) => job.sending_ms = Some(now_ms),
+        Fact::NotSent => job.sending_ms = None,
         Fact::Sent(command_id) => job.command_id = Some(command_id),
         Fact::Judged(verdict) => {
             job.verdict = Some(verdict);

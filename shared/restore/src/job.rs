@@ -26,6 +26,9 @@ pub struct Job {
     pub root_device: String,
     /// Whether the instance ran before.
     pub was_running: bool,
+    /// Since when the verification may have been sent, in ms since the epoch.
+    #[serde(default)]
+    pub sending_ms: Option<u64>,
     /// The verification's command.
     pub command_id: Option<String>,
     /// How it ended; none before.
@@ -100,7 +103,7 @@ pub enum Verdict {
     },
 }
 
-/// Something to be done. Each can be done again.
+/// Something to be done. Each can be done again, but [`Act::Verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// RunInstances, with the job's id as token. Answered by [`Fact::Launched`].
@@ -122,7 +125,15 @@ pub enum Act {
         /// As this device.
         device: String,
     },
-    /// SendCommand of the drill's document. Answered by [`Fact::Sent`].
+    /// Looks for a verification that may have been sent. Answered by [`Fact::Sent`] or
+    /// [`Fact::NotSent`].
+    Find {
+        /// The drill's instance.
+        instance_id: String,
+        /// Sent since then, in ms since the epoch.
+        since_ms: u64,
+    },
+    /// SendCommand of the drill's document, which takes no token. Answered by [`Fact::Sent`].
     Verify {
         /// The drill's instance.
         instance_id: String,
@@ -165,6 +176,10 @@ pub enum Fact {
     },
     /// The zone of the new instance.
     InZone(String),
+    /// From now on the verification may have been sent.
+    Sending(u64),
+    /// It was not.
+    NotSent,
     /// The verification was sent.
     Sent(String),
     /// What the verification found.
@@ -186,6 +201,8 @@ pub enum Fact {
 pub enum Next {
     /// Do this, and look again.
     Act(Act),
+    /// Write this down and then do that, since it cannot be done again.
+    ActOnRecord(Fact, Act),
     /// Something is under way: wait and look again.
     Wait(&'static str),
     /// Write this down.
@@ -206,6 +223,7 @@ impl Job {
             old: None,
             root_device: String::new(),
             was_running: false,
+            sending_ms: None,
             command_id: None,
             verdict: None,
             refusals: BTreeMap::new(),

@@ -16,12 +16,15 @@
 //! Nothing is deleted here: the old volumes of an instance stay, with tags that lead back to them,
 //! and what is of no use to anybody is marked, for the one role that may delete. What a job makes
 //! has that mark from the beginning, so that it goes even if nobody ever comes back to the job; the
-//! mark is off before a restore is told to be good. Every act can be repeated, and every step looks before it acts, so a driver may die anywhere.
+//! mark is off before a restore is told to be good. Every act can be repeated, but a drill's command,
+//! which is searched for before it is sent again; and every step looks before it acts. So a driver
+//! may die anywhere.
 //!
 //! No clock, no environment, no IO.
 
 mod apply;
 mod choose;
+mod end;
 mod job;
 mod next;
 mod order;

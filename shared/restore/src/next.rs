@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::end::{discard, keep, not_lost, settle, take_out};
 use crate::job::{Act, Fact, Job, Next, Phase, Verdict};
 use crate::order::{Goal, Item, Source};
 use crate::world::{CommandSeen, InstanceSeen, World};
 
 /// The drill's document verified everything.
 const VERIFIED: i32 = 0;
+/// Systems Manager shows a command in its list within seconds. Two verifications at once would find
+/// the filesystems of each other damaged.
+const LISTED_MS: u64 = 60_000;
 /// Below this an exit code says that the host was not able to verify; from it on, up to
 /// [`UNFIT_MAX`], that the set is no good.
 const UNFIT_MIN: i32 = 20;
@@ -28,7 +32,7 @@ pub fn next(job: &Job, world: &World, now_ms: u64) -> Next {
         Phase::Detach => detach(job, world, old(job), Phase::Attach),
         Phase::Attach => attach(job, world, &new(job), after_attach(job)),
         Phase::Start => start(job, world, Phase::Keep),
-        Phase::Verify => verify(job, world),
+        Phase::Verify => verify(job, world, now_ms),
         Phase::Keep => keep(job, world),
         Phase::TakeOut => take_out(job, world),
         Phase::Release => detach(job, world, not_lost(job), Phase::Discard),
@@ -55,11 +59,11 @@ pub fn refused(job: &Job, act: &Act, why: &str) -> Option<Fact> {
     }
 }
 
-fn failed(why: String) -> Next {
+pub(crate) fn failed(why: String) -> Next {
     Next::Note(Fact::Failed(why))
 }
 
-fn reached(phase: Phase) -> Next {
+pub(crate) fn reached(phase: Phase) -> Next {
     Next::Note(Fact::Reached(phase))
 }
 
@@ -142,27 +146,7 @@ fn needs_stop(job: &Job) -> bool {
     replaced || matches!(job.order.goal, Goal::Instance { .. })
 }
 
-/// An instance that was started with the new volumes is stopped before they are taken from it.
-fn take_out(job: &Job, world: &World) -> Next {
-    let volumes = not_lost(job);
-    let Ok(instance) = there(job, world) else { return reached(Phase::PutBack) };
-    let inside =
-        |id: &String| world.volumes.get(id).is_some_and(|one| one.instance_id == job.instance_id);
-    if volumes.iter().any(inside) && !job.lost.contains(&instance.instance_id) {
-        match instance.state.as_str() {
-            "running" => return Next::Act(Act::Stop(instance.instance_id.clone())),
-            "pending" | "stopping" => return Next::Wait("the instance to stop"),
-            _ => {}
-        }
-    }
-    detach(job, world, volumes, Phase::PutBack)
-}
-
-fn not_lost(job: &Job) -> Vec<String> {
-    job.volumes.values().filter(|one| !job.lost.contains(*one)).cloned().collect()
-}
-
-fn detach(job: &Job, world: &World, volumes: Vec<String>, after: Phase) -> Next {
+pub(crate) fn detach(job: &Job, world: &World, volumes: Vec<String>, after: Phase) -> Next {
     let mut waiting = false;
     for volume_id in volumes {
         let Some(seen) = world.volumes.get(&volume_id) else {
@@ -231,15 +215,21 @@ fn start(job: &Job, world: &World, after: Phase) -> Next {
     }
 }
 
-fn verify(job: &Job, world: &World) -> Next {
+fn verify(job: &Job, world: &World, now_ms: u64) -> Next {
     let instance = match there(job, world) {
         Ok(instance) => instance,
         Err(next) => return *next,
     };
     if job.command_id.is_none() {
         let volumes = job.volumes.iter().map(|(device, volume)| (volume.clone(), device.clone()));
-        let instance_id = instance.instance_id.clone();
-        return Next::Act(Act::Verify { instance_id, volumes: volumes.collect() });
+        let (instance_id, volumes) = (instance.instance_id.clone(), volumes.collect());
+        return match job.sending_ms {
+            None => Next::ActOnRecord(Fact::Sending(now_ms), Act::Verify { instance_id, volumes }),
+            Some(since_ms) if now_ms < since_ms + LISTED_MS => {
+                Next::Wait("a verification that may have been sent to show")
+            }
+            Some(since_ms) => Next::Act(Act::Find { instance_id, since_ms }),
+        };
     }
     match &world.command {
         None | Some(CommandSeen::Running) => Next::Wait("the verification"),
@@ -257,81 +247,7 @@ fn verify(job: &Job, world: &World) -> Next {
     }
 }
 
-/// Before anybody is told that it is theirs. With a new instance comes what its image brought.
-fn keep(job: &Job, world: &World) -> Next {
-    let mut kept = job.made();
-    for volume_id in &kept {
-        if !exists(world, volume_id) {
-            return failed(format!("{volume_id} is gone"));
-        }
-    }
-    if matches!(job.order.goal, Goal::NewInstance { .. }) {
-        let instance = match there(job, world) {
-            Ok(instance) => instance,
-            Err(next) => return *next,
-        };
-        let brought = instance.attached.values().filter(|one| !kept.contains(*one));
-        let brought: Vec<String> = brought.cloned().collect();
-        kept.extend(brought);
-        kept.push(instance.instance_id.clone());
-    }
-    // The way back makes nothing.
-    if kept.is_empty() { reached(Phase::Discard) } else { Next::Act(Act::Keep(kept)) }
-}
-
-/// What is of no use: everything of a drill, and of a restore that failed everything it made. The
-/// volumes of a restore that succeeded are what it is for; those that they replaced are kept. What
-/// is gone by now needs no mark.
-fn discard(job: &Job, world: &World) -> Next {
-    let good = job.verdict.as_ref().is_none_or(|verdict| *verdict == Verdict::Good);
-    let mut discard = vec![];
-    if job.order.is_drill() || !good {
-        discard.extend(job.made());
-    }
-    let launched = matches!(job.order.goal, Goal::NewInstance { .. });
-    let old = job.old.clone().unwrap_or_default();
-    if launched {
-        // The root volume that the image brought, replaced or not, is nobody's.
-        discard.extend(old.values().cloned());
-    }
-    discard.retain(|id| exists(world, id));
-    if let (true, false, Ok(instance)) = (launched, good, there(job, world)) {
-        let brought = instance.attached.values().filter(|one| !discard.contains(*one));
-        let brought: Vec<String> = brought.cloned().collect();
-        discard.extend(brought);
-        discard.push(instance.instance_id.clone());
-    }
-    let replaced = match job.order.goal {
-        Goal::Instance { .. } if good => {
-            let there = old.into_iter().filter(|(_, id)| exists(world, id));
-            there.map(|(device, id)| (id, device)).collect()
-        }
-        _ => BTreeMap::new(),
-    };
-    if discard.is_empty() && replaced.is_empty() {
-        return Next::Note(Fact::Marked);
-    }
-    Next::Act(Act::Mark { discard, replaced })
-}
-
-/// A drill's copies are in nobody's way, so they may be detached whenever that works.
-fn settle(job: &Job, world: &World) -> Next {
-    if job.order.is_drill() {
-        let lost = job.lost.iter().cloned().collect();
-        let next = detach(job, world, lost, Phase::Done);
-        if next != reached(Phase::Done) {
-            return next;
-        }
-    }
-    if job.owed { discard(job, world) } else { reached(Phase::Done) }
-}
-
-fn exists(world: &World, volume_id: &str) -> bool {
-    let state = world.volumes.get(volume_id).map(|one| one.state.as_str());
-    state.is_some_and(|state| !matches!(state, "deleting" | "deleted"))
-}
-
-fn there<'w>(job: &Job, world: &'w World) -> Result<&'w InstanceSeen, Box<Next>> {
+pub(crate) fn there<'w>(job: &Job, world: &'w World) -> Result<&'w InstanceSeen, Box<Next>> {
     match &world.instance {
         Some(one) if !matches!(one.state.as_str(), "terminated" | "shutting-down") => Ok(one),
         _ => {

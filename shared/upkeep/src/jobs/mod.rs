@@ -1,15 +1,15 @@
 //! Restores and drills: the loop around `stillpoint_restore`. Look, ask what comes next, do it,
 //! write down what became true, until nothing is owed.
 //!
-//! A job is on record before anything of it is done, and every act can be repeated, so whoever
-//! comes after a driver that died goes on.
+//! A job is on record before anything of it is done, and every act can be repeated, or is on record
+//! before it is done, so whoever comes after a driver that died goes on.
 
 pub mod outside;
 mod perform;
 pub mod prepare;
 mod request;
 
-use stillpoint_restore::{Job, Next, Order, Phase, apply, next, refused};
+use stillpoint_restore::{Fact, Job, Next, Order, Phase, apply, next, refused};
 
 use self::outside::{JobSaveFault, Lease, Outside, RecordedJob};
 use crate::outside::{Fault, FaultKind};
@@ -97,7 +97,7 @@ async fn drive<O: Outside>(
             return Ok(Advance::Later(job.phase));
         }
         let world = perform::look(outside, &job).await?;
-        let fact = match next(&job, &world, outside.now_ms()) {
+        let act = match next(&job, &world, outside.now_ms()) {
             Next::Nothing => {
                 save(outside, &job, &mut version, &stopped).await?;
                 return Ok(Advance::Finished(Box::new(job)));
@@ -107,36 +107,59 @@ async fn drive<O: Outside>(
                 outside.sleep_ms(LOOK_MS).await;
                 continue;
             }
-            Next::Note(fact) => fact,
-            Next::Act(act) => match perform::perform(outside, &job, &act).await {
-                Ok(Some(fact)) => fact,
-                Ok(None) => {
-                    outside.sleep_ms(LOOK_MS).await;
-                    continue;
+            Next::Note(fact) => {
+                if !write_down(outside, &mut job, fact, &mut version, &alive).await? {
+                    return Ok(Advance::Busy);
                 }
-                Err(fault) if fault.kind == FaultKind::Refused => {
-                    tracing::error!(job_id = job.order.id, ?act, %fault, "refused");
-                    let Some(fact) = refused(&job, &act, &fault.to_string()) else {
-                        save(outside, &job, &mut version, &stopped).await?;
-                        return Ok(Advance::Later(job.phase));
-                    };
-                    outside.sleep_ms(LOOK_MS).await;
-                    fact
+                continue;
+            }
+            Next::ActOnRecord(fact, act) => {
+                if !write_down(outside, &mut job, fact, &mut version, &alive).await? {
+                    return Ok(Advance::Busy);
                 }
-                Err(fault) => {
-                    // It may have happened or not; the next look tells.
-                    tracing::warn!(job_id = job.order.id, ?act, %fault, "asked again");
-                    outside.sleep_ms(LOOK_MS).await;
-                    continue;
-                }
-            },
+                act
+            }
+            Next::Act(act) => act,
         };
-        tracing::info!(job_id = job.order.id, phase = ?job.phase, ?fact, "step");
-        apply(&mut job, fact);
-        if !save(outside, &job, &mut version, &alive).await? {
+        let fact = match perform::perform(outside, &job, &act).await {
+            Ok(Some(fact)) => fact,
+            Ok(None) => {
+                outside.sleep_ms(LOOK_MS).await;
+                continue;
+            }
+            Err(fault) if fault.kind == FaultKind::Refused => {
+                tracing::error!(job_id = job.order.id, ?act, %fault, "refused");
+                let Some(fact) = refused(&job, &act, &fault.to_string()) else {
+                    save(outside, &job, &mut version, &stopped).await?;
+                    return Ok(Advance::Later(job.phase));
+                };
+                outside.sleep_ms(LOOK_MS).await;
+                fact
+            }
+            Err(fault) => {
+                // It may have happened or not; the next look tells.
+                tracing::warn!(job_id = job.order.id, ?act, %fault, "asked again");
+                outside.sleep_ms(LOOK_MS).await;
+                continue;
+            }
+        };
+        if !write_down(outside, &mut job, fact, &mut version, &alive).await? {
             return Ok(Advance::Busy);
         }
     }
+}
+
+/// Applies a fact and saves it; false if somebody else drives the job now.
+async fn write_down<O: Outside>(
+    outside: &O,
+    job: &mut Job,
+    fact: Fact,
+    version: &mut Option<u64>,
+    alive: &Lease,
+) -> Result<bool, Fault> {
+    tracing::info!(job_id = job.order.id, phase = ?job.phase, ?fact, "step");
+    apply(job, fact);
+    save(outside, job, version, alive).await
 }
 
 /// Whether the record is ours; false if somebody else drives the job now.

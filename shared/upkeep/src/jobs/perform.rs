@@ -12,6 +12,8 @@ use crate::outside::{Fault, FaultKind, Which};
 
 /// How long SSM may take to deliver a drill's document; the host has nothing else to do.
 const DELIVERY_SECS: u32 = 60;
+/// The clocks of Systems Manager and ours are not this far apart.
+const CLOCK_SKEW_MS: u64 = 60_000;
 /// EC2's limit for a tag's value, less what stands before the words.
 const WORDS_CHARS_MAX: usize = 200;
 
@@ -78,7 +80,16 @@ pub(super) async fn perform<O: Outside>(
         Act::Attach { volume_id, instance_id, device } => {
             outside.attach_volume(volume_id, instance_id, device).await.map(|()| None)
         }
-        Act::Verify { instance_id, volumes } => verify(outside, job, instance_id, volumes).await,
+        Act::Find { instance_id, since_ms } => {
+            let sought = verification(job, instance_id, &BTreeMap::new());
+            let since_ms = since_ms.saturating_sub(CLOCK_SKEW_MS);
+            let found = outside.find_command(&sought, since_ms).await?;
+            Ok(Some(found.map_or(Fact::NotSent, Fact::Sent)))
+        }
+        Act::Verify { instance_id, volumes } => {
+            let command = verification(job, instance_id, volumes);
+            Ok(Some(Fact::Sent(outside.send(&command).await?)))
+        }
         Act::Keep(kept) => {
             // Written over and not removed, since who makes volumes may delete nothing, tags
             // included. IAM lets the reaper delete nothing with an empty mark either.
@@ -109,14 +120,13 @@ fn made_tags(job: &Job, device: Option<&str>) -> BTreeMap<String, String> {
     made
 }
 
-async fn verify<O: Outside>(
-    outside: &O,
-    job: &Job,
-    instance_id: &str,
-    volumes: &BTreeMap<String, String>,
-) -> Result<Option<Fact>, Fault> {
-    let Goal::Drill { document, parameters, timeout_secs, .. } = &job.order.goal else {
-        return Ok(None);
+/// The command of a drill; by instance, document and comment it is found again.
+fn verification(job: &Job, instance_id: &str, volumes: &BTreeMap<String, String>) -> SendCommand {
+    let (document, asked, timeout_secs) = match &job.order.goal {
+        Goal::Drill { document, parameters, timeout_secs, .. } => {
+            (document.clone(), parameters.clone(), *timeout_secs)
+        }
+        _ => Default::default(),
     };
     let places: BTreeMap<&str, &str> =
         job.order.items.iter().map(|item| (item.device.as_str(), item.place.as_str())).collect();
@@ -129,17 +139,16 @@ async fn verify<O: Outside>(
         ("drillId", job.order.id.clone()),
         ("timeout", timeout_secs.to_string()),
     ];
-    let asked = parameters.iter().map(|(name, value)| (name.clone(), vec![value.clone()]));
+    let asked = asked.into_iter().map(|(name, value)| (name, vec![value]));
     let own = own.map(|(name, value)| (name.to_owned(), vec![value]));
     let parameters = asked.chain(own).collect();
-    let command = SendCommand {
+    SendCommand {
         instance_id: instance_id.to_owned(),
-        document: document.clone(),
+        document,
         parameters,
         delivery_secs: DELIVERY_SECS,
         comment: format!("stillpoint {}", job.order.id),
-    };
-    Ok(Some(Fact::Sent(outside.send(&command).await?)))
+    }
 }
 
 async fn mark<O: Outside>(

@@ -69,8 +69,6 @@ COMMAND_NEVER = {
     "plan": DRY,
     "doctor": DRY,
     "run": {"dynamodb:PutItem"},
-    "retain": {"ec2:CreateTags", "ec2:DeleteSnapshot", "ec2:DeleteTags", "ec2:DeleteVolume",
-               "ec2:TerminateInstances"},
 }
 # Automation documents run with the rights of whoever starts them.
 RUN_NOW = {"lambda:InvokeFunction", "dynamodb:BatchGetItem"}

@@ -92,6 +92,7 @@ CALLS = {
         "ec2:DescribeVolumes",
         "ec2:TerminateInstances",
         "ssm:GetParametersByPath",
+        "dynamodb:PutItem",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
     },
@@ -274,9 +275,10 @@ def test_the_operators_policy_reads_and_asks_and_is_attached_to_nobody() -> None
     assert {one for one in does if not reading.fullmatch(one)} == {
         "ec2:CreateTags", "events:PutEvents", "lambda:InvokeFunction", "ssm:SendCommand"}
     # Not "Snapshot Run Requested", which the runner takes for an order of the planner's.
-    assert allowed["AskForFiringsAndRestores"]["Condition"] == {"ForAllValues:StringEquals": {
+    assert allowed["Ask"]["Condition"] == {"ForAllValues:StringEquals": {
         "events:source": "stillpoint",
-        "events:detail-type": ["Policy Firing Requested", "Restore Requested"]}}
+        "events:detail-type": [
+            "Policy Firing Requested", "Restore Requested", "Retention Requested"]}}
     # Documents without the tag run what their parameters say.
     assert allowed["AskAgents"]["Condition"] == {
         "StringEquals": {"ssm:resourceTag/DLMScriptsAccess": "true"}}
@@ -452,7 +454,7 @@ def test_nothing_is_deleted_that_is_not_on_record() -> None:
     }
 
 
-def test_reapers_do_not_overlap() -> None:
+def test_reapers_of_the_schedule_do_not_overlap() -> None:
     rule = of_type(STACK, "AWS::Events::Rule")["ReaperRule"]
     assert rule["ScheduleExpression"] == "rate(15 minutes)"
     assert FUNCTIONS["Reaper"]["Timeout"] < 15 * 60
@@ -583,6 +585,25 @@ def test_a_requested_firing_reaches_the_planner_as_its_event() -> None:
     assert (target["Arn"], target["InputPath"]) == ({"Fn::GetAtt": "Planner.Arn"}, "$.detail")
     permission = of_type(STACK, "AWS::Lambda::Permission")["FiringRequestedInvokesPlanner"]
     assert permission["SourceArn"] == {"Fn::GetAtt": "FiringRequestedRule.Arn"}
+
+
+def test_requested_retention_reaches_the_reaper_as_its_event() -> None:
+    rule = of_type(STACK, "AWS::Events::Rule")["RetentionRequestedRule"]
+    assert rule["EventPattern"]["detail-type"] == ["Retention Requested"]
+    (target,) = rule["Targets"]
+    assert (target["Arn"], target["InputPath"]) == ({"Fn::GetAtt": "Reaper.Arn"}, "$.detail")
+    permission = of_type(STACK, "AWS::Lambda::Permission")["RetentionRequestedPermission"]
+    assert permission["SourceArn"] == {"Fn::GetAtt": "RetentionRequestedRule.Arn"}
+    reports = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "retention:*"}}
+    assert sid("ReaperRole", "ReportToWhoeverAsked")["Condition"] == reports
+
+
+def test_nobody_but_the_reaper_deletes() -> None:
+    """Neither a role nor a person, by the policies of this template."""
+    (operator,) = PEOPLE.values()
+    allowed = {action for one in operator["PolicyDocument"]["Statement"]
+               for action in as_list(one["Action"])}
+    assert not grants(allowed, SNAPSHOT_DELETERS | SNAPSHOT_MAKERS)
 
 
 def test_the_ledger_is_protected() -> None:

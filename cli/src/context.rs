@@ -40,6 +40,11 @@ impl Context {
             .collect()
     }
 
+    /// An id for what is asked for now: unlike any other, and told from a Lambda's at a glance.
+    pub(crate) fn request_id(&self) -> String {
+        format!("cli-{:x}-{:x}", self.now_ms(), std::process::id())
+    }
+
     /// Now, in milliseconds since the epoch.
     #[must_use]
     pub fn now_ms(&self) -> u64 {

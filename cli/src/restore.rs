@@ -179,10 +179,8 @@ struct Requested<'o> {
 
 async fn carry_out(request: &Request, how: CarryOut, context: &Context) -> Result<Exit, Failure> {
     let cloud = context.cloud().await?;
-    // Another command line is another request.
-    let request_id = format!("{} {}", context.now_ms(), std::process::id());
     let prepared =
-        prepare(&cloud, request, &request_id).await.map_err(|refusal| match refusal {
+        prepare(&cloud, request, &context.request_id()).await.map_err(|refusal| match refusal {
             Refusal::Request(lines) => Failure::BadInput(lines),
             Refusal::Fault(fault) => fault.into(),
         })?;

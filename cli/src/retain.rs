@@ -1,20 +1,26 @@
-//! `stillpoint retain`: the reaper's own plan, with the operator's own rights, and the reaper's
-//! own way of carrying it out; `retain adopt` takes over sets that DLM made.
+//! `stillpoint retain`: the reaper's own plan, with the operator's own rights, which only read; then
+//! the reaper is asked to carry it out, since its role alone may delete. `retain adopt` takes over
+//! sets that DLM made.
 
 mod adopt;
 
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use stillpoint_aws::outside::Clock;
+use serde_json::json;
+use stillpoint_aws::Cloud;
+use stillpoint_aws::outside::{Bus, Clock};
 use stillpoint_retention::{Action, Decision};
-use stillpoint_upkeep::reaper::{Done, Limits, Regions, plan, reap};
+use stillpoint_upkeep::reaper::{Done, Report};
+use stillpoint_upkeep::retention::{Regions, plan};
+use stillpoint_wire::event::RETENTION_REQUESTED;
 
 use crate::{Context, Exit, Failure, Out, Table};
 
 const HOUR_MS: u64 = 60 * 60 * 1_000;
-/// An operator waits for it; what is left is the reaper's.
-const PATIENCE_MS: u64 = HOUR_MS;
+const LOOK_MS: u64 = 1_000;
+/// The reaper begins within seconds and has 14 minutes.
+const REPORTED_WITHIN_MS: u64 = 20 * 60 * 1_000;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -27,7 +33,8 @@ pub(crate) struct Retain {
     /// Carry it out without asking.
     #[arg(long)]
     yes: bool,
-    /// Hours between the mark on a set and its deletion, as the stack's RetentionGraceHours.
+    /// Hours between the mark on a set and its deletion that the plan reckons with; the reaper goes
+    /// by the stack's RetentionGraceHours.
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     grace_hours: u64,
     /// Only the sets of this policy are shown.
@@ -67,14 +74,37 @@ pub(crate) async fn go(retain: Retain, context: &Context) -> Result<Exit, Failur
     if retain.dry_run || !(retain.yes || confirmed("carry this out?")?) {
         return Ok(Exit::Done);
     }
-    let limits = Limits { grace_ms, stop_at_ms: cloud.now_ms() + PATIENCE_MS };
-    let done = reap(&cloud, limits).await?;
+    let request_id = context.request_id();
+    let detail = json!({ "requestId": request_id }).to_string();
+    cloud.publish(RETENTION_REQUESTED, vec![detail]).await?;
+    context.out.note("the reaper is asked to carry it out");
+    let done = match reported(&cloud, &request_id).await? {
+        Report::Done(done) => done,
+        Report::NothingChanged(why) => {
+            return Err(Failure::failed(format!("nothing was changed: {why}")));
+        }
+    };
     if context.out.json {
         context.out.print_json(&done)?;
     } else {
         context.out.print(&told(&done))?;
     }
     Ok(if done.failed.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Waits until the reaper has said what it did.
+async fn reported(cloud: &Cloud, request_id: &str) -> Result<Report, Failure> {
+    let asked_ms = cloud.now_ms();
+    while cloud.now_ms() < asked_ms + REPORTED_WITHIN_MS {
+        if let Some(report) = cloud.retention_report(request_id).await? {
+            return Ok(report);
+        }
+        cloud.sleep_ms(LOOK_MS).await;
+    }
+    Err(Failure::failed(
+        "the reaper has not said what it did within 20 min: the rule stillpoint-retention-requested \
+         or the reaper did not take it; its log group is /aws/lambda/stillpoint-reaper",
+    ))
 }
 
 /// Asks on the terminal; whoever cannot be asked has to say it beforehand.
@@ -132,10 +162,11 @@ fn told(done: &Done) -> String {
     let failed: u64 = done.failed.values().sum();
     format!(
         "{deleted} snapshots deleted, {failed} not deleted; {} sets marked, {} unmarked; {} volumes \
-         and instances of restores cleared away\n",
+         and instances of restores cleared away{}\n",
         done.marked,
         done.unmarked,
-        done.discarded.len()
+        done.discarded.len(),
+        if done.out_of_time { "; the rest within 15 min" } else { "" }
     )
 }
 

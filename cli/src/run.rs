@@ -45,7 +45,7 @@ pub(crate) struct Run {
 
 pub(crate) async fn go(run: Run, context: &Context) -> Result<Exit, Failure> {
     let out = &context.out;
-    let request_id = request_id(context.now_ms());
+    let request_id = context.request_id();
     let mut event = event(&run.policy, &run.narrowed)?;
     event.insert("requestId".to_owned(), request_id.clone().into());
     let cloud = context.cloud().await?;
@@ -76,11 +76,6 @@ pub(crate) async fn go(run: Run, context: &Context) -> Result<Exit, Failure> {
         out.note("requested; stillpoint show RUN tells how it went");
     }
     Ok(Exit::Done)
-}
-
-/// Unlike any other, and told from a Lambda's request id at a glance.
-fn request_id(now_ms: u64) -> String {
-    format!("cli-{now_ms:x}-{:x}", std::process::id())
 }
 
 /// Looks until every run has its outcome.

@@ -43,7 +43,7 @@ COMMANDS = {
     "runs": [CLI / "runs.rs"],
     "show": [CLI / "show.rs"],
     "doctor": [*_PLAN, CLI / "doctor.rs", *sorted((CLI / "doctor").glob("*.rs"))],
-    "retain": [CLI / "retain.rs", _UPKEEP / "reaper.rs", _UPKEEP / "rules.rs"],
+    "retain": [CLI / "retain.rs", _UPKEEP / "retention.rs", _UPKEEP / "rules.rs"],
     "retain adopt": [CLI / "retain" / "adopt.rs", _UPKEEP / "adopt.rs"],
     "restore": _RESTORE,
     "drill": _RESTORE,
@@ -51,7 +51,7 @@ COMMANDS = {
 
 # The parts of shared/upkeep that a function uses.
 UPKEEP = {
-    "reaper": ["reaper.rs", "rules.rs"],
+    "reaper": ["reaper.rs", "retention.rs", "rules.rs"],
     "lifecycle": ["lifecycle/mod.rs", "rules.rs"],
     "restorer": ["jobs/mod.rs", "jobs/perform.rs", "jobs/prepare.rs"],
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from demo.cloud import Cloud
@@ -189,14 +189,18 @@ class Account:
                                     ReceiptHandle=message["ReceiptHandle"])
         return [message["Body"] for message in found.get("Messages", [])]
 
-    @contextmanager
-    def planner_without(self, sid: str) -> Iterator[None]:
+    def planner_without(self, sid: str) -> AbstractContextManager[None]:
         """Takes one statement out of the planner's role meanwhile."""
-        arn = self._lambda.get_function_configuration(FunctionName="stillpoint-planner")["Role"]
-        role = {"RoleName": arn.rsplit("/", 1)[-1], "PolicyName": "planner"}
+        return self.role_without("stillpoint-planner", "planner", sid)
+
+    @contextmanager
+    def role_without(self, function: str, policy: str, sid: str) -> Iterator[None]:
+        """Takes one statement out of a function's role meanwhile."""
+        arn = self._lambda.get_function_configuration(FunctionName=function)["Role"]
+        role = {"RoleName": arn.rsplit("/", 1)[-1], "PolicyName": policy}
         whole = self._iam.get_role_policy(**role)["PolicyDocument"]
         part = whole | {"Statement": [one for one in whole["Statement"] if one["Sid"] != sid]}
-        assert part != whole, f"the planner's role has no statement {sid}"
+        assert part != whole, f"the role of {function} has no statement {sid}"
         self._iam.put_role_policy(**role, PolicyDocument=json.dumps(part))
         try:
             yield

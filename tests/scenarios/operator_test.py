@@ -41,6 +41,7 @@ def commands(made: dict[str, Any]) -> dict[str, list[str]]:
         "doctor": ["doctor", "--policy", POLICY],
         "probe": ["doctor", "--policy", POLICY, "--probe"],
         "retain": ["retain", "--dry-run"],
+        "reap": ["retain", "--yes"],
         "restore": ["restore", "--run", run, "--to-instance", "--dry-run"],
         "drill": ["drill", "--policy", POLICY, "--host", made["host"].id, "--dry-run"],
         "undo": ["restore", "--undo", "restore-0123456789abcdef0123", "--dry-run"],
@@ -54,8 +55,8 @@ def denied(done: subprocess.CompletedProcess[str]) -> bool:
     return any(word in said for word in ("AccessDenied", "UnauthorizedOperation"))
 
 
-@pytest.mark.parametrize("name", ["plan", "run", "runs", "show", "doctor", "probe", "retain", "restore",
-                                  "drill", "adopt"])
+@pytest.mark.parametrize("name", ["plan", "run", "runs", "show", "doctor", "probe", "retain", "reap",
+                                  "restore", "drill", "adopt"])
 def test_a_command_runs_with_the_operators_policy_alone(
     operator: Operator, commands: dict[str, list[str]], name: str
 ) -> None:
@@ -79,7 +80,8 @@ def test_a_restore_that_nobody_knows_is_looked_up(
     ("ReadLedger", "show"),
     ("ListRuns", "runs"),
     ("ReadJobs", "undo"),
-    ("AskForFiringsAndRestores", "run"),
+    ("ReadReportsOfReaper", "reap"),
+    ("Ask", "run"),
     ("AskAgents", "probe"),
     ("AskAgentsOfInstances", "probe"),
 ])

@@ -1,8 +1,8 @@
-"""What retention would do with sets that were really made, as `stillpoint retain` shows it."""
+"""What retention does with sets that were really made: `stillpoint retain` shows it, and the reaper
+carries it out.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
@@ -54,3 +54,31 @@ def test_the_plan_has_the_reason_for_every_set(
     assert decisions[oldest, (own["SnapshotId"],)]["reason"]["why"] == "notProvenOurs"
     text = operator.says("retain", "--dry-run", "--policy", "retention")
     assert "good set 1 of the 1 that stay" in text and "1 newer good sets stay" in text
+
+
+def test_the_reaper_carries_out_what_is_asked_for_and_says_what_it_did(
+    account: Account, operator: Operator, instance: Instance
+) -> None:
+    details = policy(instance.target, "Retention-Calm")
+    details["Schedules"][0]["RetainRule"] = {"Count": 1}
+    account.put_policy("retention-asked", details)
+    newest, older = made(account, "retention-asked", 2)
+
+    def marks(run: str) -> set[bool]:
+        return {"stillpoint:delete-after" in one["tags"] for one in account.snapshots(run)}
+
+    assert (marks(newest), marks(older)) == ({False}, {False})
+    done = operator.json("retain", "--yes")
+    assert done["marked"] >= 1 and (done["deleted"], done["failed"]) == ({}, {}), done
+    assert (marks(newest), marks(older)) == ({False}, {True})
+    # Once more there is nothing to do, and a person is told so.
+    assert "0 snapshots deleted, 0 not deleted; 0 sets marked, 0 unmarked" in operator.says(
+        "retain", "--yes")
+
+
+def test_a_reaper_that_cannot_read_everything_changes_nothing_and_says_so(
+    account: Account, operator: Operator
+) -> None:
+    with account.role_without("stillpoint-reaper", "reaper", "SeeWhatThereIs"):
+        done = operator.does("retain", "--yes")
+    assert done.returncode == 1 and "nothing was changed: UnauthorizedOperation" in done.stderr, done

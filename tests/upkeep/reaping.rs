@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use stillpoint_upkeep::outside::{Discarded, Snapshot};
-use stillpoint_upkeep::reaper::{Done, Limits, plan, reap};
+use stillpoint_upkeep::reaper::{Done, Limits, reap};
+use stillpoint_upkeep::retention::plan;
 use stillpoint_wire::{tags, time};
 
 use super::shelf::{Account, now};

@@ -6,18 +6,20 @@ use stillpoint_aws::Cloud;
 use stillpoint_aws::outside::Clock;
 use stillpoint_telemetry::{Unit, emf};
 use stillpoint_upkeep::outside::Fault;
-use stillpoint_upkeep::reaper::{Done, Limits, Regions, plan, reap};
+use stillpoint_upkeep::reaper::{Done, Limits, Report, reap};
+use stillpoint_upkeep::retention::{Regions, plan};
 
 /// What is left of the invocation when nothing new is begun: the longest single call.
 const MARGIN_MS: u64 = 30_000;
 
 /// What a person asks for; the schedule asks for nothing in particular.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Request {
     /// Only say what would be done.
-    #[serde(default)]
     pub dry_run: bool,
+    /// Put down what was done, for the person who waits for it under this id.
+    pub request_id: Option<String>,
 }
 
 /// What is answered.
@@ -45,7 +47,17 @@ pub async fn handle(
         return Ok(Answer::Plan(plan(cloud, grace_ms).await?));
     }
     let limits = Limits { grace_ms, stop_at_ms: dead_at_ms.saturating_sub(MARGIN_MS) };
-    let done = reap(cloud, limits).await?;
+    let reaped = reap(cloud, limits).await;
+    if let Some(request_id) = &request.request_id {
+        let report = match &reaped {
+            Ok(done) => Report::Done(done.clone()),
+            Err(fault) => Report::NothingChanged(fault.to_string()),
+        };
+        if let Err(fault) = cloud.report_retention(request_id, &report).await {
+            tracing::error!(request_id, %fault, "the report could not be put down");
+        }
+    }
+    let done = reaped?;
     count(&done, cloud.now_ms());
     tracing::info!(
         marked = done.marked,

@@ -22,6 +22,7 @@ mod ledger;
 mod lifecycle;
 mod machines;
 mod parameters;
+mod reports;
 mod shelf;
 mod ssm;
 mod survey;

@@ -4,16 +4,14 @@
 //! Everything is decided anew from what is there, so a reaper that died is followed by one that
 //! goes on. A set's deletion is on record, as a tag, before its first snapshot goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use serde::Serialize;
-use stillpoint_policy::Policy;
-use stillpoint_retention::{Action, Decision, Inventory, Plan, Settings};
+use serde::{Deserialize, Serialize};
+use stillpoint_retention::{Action, Decision};
 use stillpoint_wire::{tags, time};
 
-use crate::outside::{Clock, Deletion, Discarded, Fault, FaultKind, Label, Policies, Shelf, Which};
-use crate::{observe, rules};
+use crate::outside::{Clock, Deletion, Discarded, Fault, FaultKind, Label, Policies, Shelf};
+use crate::retention::plan;
 
 /// EC2 refills DeleteSnapshot by 5 a second; four leave room for people.
 const DELETE_PACE_MS: u64 = 250;
@@ -29,16 +27,8 @@ pub struct Limits {
     pub stop_at_ms: u64,
 }
 
-/// What is to be done, Region by Region.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Regions {
-    /// By Region.
-    pub regions: BTreeMap<String, Plan>,
-}
-
 /// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Done {
     /// Sets that were marked.
@@ -55,53 +45,14 @@ pub struct Done {
     pub out_of_time: bool,
 }
 
-/// Decides; changes nothing.
-///
-/// # Errors
-/// Any of the reads. Nothing is decided on a part of the facts.
-pub async fn plan<O: Policies + Shelf + Clock>(
-    outside: &O,
-    grace_ms: u64,
-) -> Result<Regions, Fault> {
-    let policies = rules::load(outside).await?;
-    let home = outside.home_region();
-    let targets = rules::targets(&policies, &outside.instances().await?);
-    let mut regions = BTreeMap::new();
-    for region in rules::regions(&home, &policies) {
-        let inventory = inventory(outside, &region, &policies, &targets).await?;
-        let now_ms = outside.now_ms();
-        let now = timestamp(now_ms);
-        let copies_in = (region != home).then_some(region.as_str());
-        let rules: Vec<_> =
-            policies.iter().map(|policy| rules::retention(policy, copies_in, now)).collect();
-        let settings = Settings { grace_ms };
-        let plan = stillpoint_retention::plan(&inventory, &rules, &settings, now_ms);
-        regions.insert(region, plan);
-    }
-    Ok(Regions { regions })
-}
-
-async fn inventory<O: Shelf>(
-    outside: &O,
-    region: &str,
-    policies: &[Policy],
-    targets: &BTreeMap<String, BTreeSet<String>>,
-) -> Result<Inventory, Fault> {
-    let ours = Which::TagKey(tags::POLICY_ID.to_owned());
-    let seen = outside.snapshots(region, &ours).await?;
-    let locks = outside.locks(region).await?;
-    let images = outside.images(region).await?;
-    let snapshots = seen.iter().filter_map(observe::snapshot).map(|mut one| {
-        one.lock = locks.get(&one.snapshot_id).cloned();
-        one.image_id = images.get(&one.snapshot_id).cloned();
-        let policy = policies.iter().find(|policy| policy.id == one.owned.policy_id);
-        let own = one.owned.expires_ms;
-        one.owned.expires_ms = own.or_else(|| {
-            policy.and_then(|policy| rules::expiry_ms(policy, &one.owned.schedules, one.started_ms))
-        });
-        one
-    });
-    Ok(Inventory { snapshots: snapshots.collect(), instances: targets.clone() })
+/// What is answered to somebody who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Report {
+    /// It was done.
+    Done(Done),
+    /// Not all that there is could be read; nothing was changed.
+    NothingChanged(String),
 }
 
 /// Decides and does it. Marks come off first: that is what must not come too late.
@@ -247,9 +198,4 @@ fn is_due(one: &Discarded, now_ms: u64) -> bool {
     let ours = one.tags.contains_key(tags::JOB_ID);
     let due = one.tags.get(tags::DELETE_AFTER).and_then(|mark| time::epoch_ms(mark));
     ours && !one.in_use && due.is_some_and(|due| due <= now_ms)
-}
-
-fn timestamp(ms: u64) -> Timestamp {
-    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }

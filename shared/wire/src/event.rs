@@ -11,6 +11,8 @@ use crate::time::rfc3339;
 pub const SOURCE: &str = "stillpoint";
 /// That a policy is to be fired now: the planner's own event, from whoever may not invoke it.
 pub const FIRING_REQUESTED: &str = "Policy Firing Requested";
+/// That retention is to be carried out now: the reaper's own event, from whoever may not delete.
+pub const RETENTION_REQUESTED: &str = "Retention Requested";
 /// One a planned run, for the runner's queue.
 pub const RUN_REQUESTED: &str = "Snapshot Run Requested";
 /// One a run, with its outcome.

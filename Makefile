@@ -5,7 +5,7 @@ TEST_REQUIREMENTS := tests/lab/requirements.txt tests/demo/requirements.txt test
 SERVERS := tests/applications/requirements.txt
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: demo test check bench sim sim-bugs build setup rust-tests lab-tests cdk-tests package deploy policy publish-agent fuzz lint clean
+.PHONY: demo test check bench sim sim-bugs build setup rust-tests lab-tests cdk-tests package deploy policy drill-schedule publish-agent fuzz lint clean
 
 # KILL=holder kills the agent's holder inside the freeze window; DOCUMENT=file.yaml runs the
 # first instance with that SSM document.
@@ -91,6 +91,11 @@ deploy:
 
 policy:
 	$(DEPLOY) policy --file $(FILE) $(if $(SCHEDULE),--schedule "$(SCHEDULE)") $(WHERE)
+
+# Restore drills of a policy on a schedule, verified on the instance HOST. CRON says when, each Sunday
+# at six if nothing is said; VERIFY is what the document is given, as one JSON object.
+drill-schedule:
+	$(DEPLOY) drill --policy "$(POLICY)" --host "$(HOST)" $(if $(CRON),--cron "$(CRON)") $(if $(VERIFY),--verify '$(VERIFY)') $(WHERE)
 
 # The agent as a Distributor package, and where Stillpoint-InstallAgent can fetch it.
 publish-agent:

@@ -1,8 +1,9 @@
-"""Puts Stillpoint, a policy or the agent into an account and Region: `aws s3 cp`, `aws cloudformation deploy`.
+"""Puts Stillpoint, a policy, its drills or the agent into an account and Region, by the AWS CLI.
 
-Called by `make deploy`, `make policy` and `make publish-agent`, for people, for CI and for the lab
-alike; `--endpoint-url` makes it work against anything that answers as AWS does. It shows each resource as it is made, and
-ends with what failed, if something did. Python's standard library and the AWS CLI are all it needs.
+Called by `make deploy`, `make policy`, `make drill-schedule` and `make publish-agent`, for people, for CI and
+for the lab alike; `--endpoint-url` makes it work against anything that answers as AWS does. It shows each
+resource as it is made, and ends with what failed, if something did. Python's standard library and the AWS CLI
+are all it needs.
 """
 
 from __future__ import annotations
@@ -206,7 +207,7 @@ def deploy_policy(aws: Aws, options: argparse.Namespace) -> None:
         # The Policy object without what its stack has in its own name.
         "PolicyDocument": json.dumps(bare(document), separators=(",", ":")),
     } | assignments(options.parameters)
-    deploy(aws, re.sub(r"[^0-9A-Za-z-]", "-", f"{STACK}-policy-{policy_id}"), INFRA / "policy.yaml", parameters, None)
+    deploy(aws, stack_of("policy", policy_id), INFRA / "policy.yaml", parameters, None)
 
 
 def bare(document: dict[str, Any]) -> dict[str, Any]:
@@ -249,6 +250,32 @@ def expression(rule: dict[str, Any]) -> str | None:
     return f"cron({minute} {'*' if every == 1 else ','.join(map(str, hours))} * * ? *)"
 
 
+def deploy_drill(aws: Aws, options: argparse.Namespace) -> None:
+    """infra/drill.yaml for a policy; what is left out has the template's default."""
+    parameters = {"PolicyId": options.policy, "HostInstanceId": options.host}
+    if options.cron:
+        parameters["ScheduleExpression"] = options.cron
+    if options.verify:
+        parameters["DocumentParameters"] = document_parameters(options.verify)
+    parameters |= assignments(options.parameters)
+    deploy(aws, stack_of("drill", options.policy), INFRA / "drill.yaml", parameters, None)
+
+
+def document_parameters(text: str) -> str:
+    """The object as the stack takes it: without the blanks that a person writes."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise Failed(f'VERIFY: found {text}, allowed an object of texts such as {{"application":"postgresql"}}')
+    return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+
+
+def stack_of(kind: str, policy_id: str) -> str:
+    return re.sub(r"[^0-9A-Za-z-]", "-", f"{STACK}-{kind}-{policy_id}")
+
+
 def default_package() -> Path:
     """arm64, which is cheaper, unless only the other was built."""
     arm, intel = PACKAGES / "functions-arm64.zip", PACKAGES / "functions-x86_64.zip"
@@ -280,6 +307,12 @@ def main(arguments: list[str] | None = None) -> int:
     policy.add_argument("--file", type=Path, required=True)
     policy.add_argument("--schedule", help="its name, when the document has several")
     policy.set_defaults(verb=deploy_policy)
+    drill = verbs.add_parser("drill", parents=[shared])
+    drill.add_argument("--policy", required=True, help="the id of the policy whose sets are drilled")
+    drill.add_argument("--host", required=True, help="the instance that copies are verified on")
+    drill.add_argument("--cron", help="when")
+    drill.add_argument("--verify", help="the parameters of the document that verifies, a JSON object")
+    drill.set_defaults(verb=deploy_drill)
     options = parser.parse_args(arguments)
     try:
         aws = Aws(options.endpoint_url, options.region)

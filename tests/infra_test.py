@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.template import HUB, POLICY, ROOT, TEMPLATE, actions, as_list, load, of_type, statements
+from infra.template import DRILL, HUB, POLICY, ROOT, TEMPLATE, actions, as_list, load, of_type, statements
 
 TEMPLATE_TEXT = TEMPLATE.read_text()
 STACK = load(TEMPLATE)
@@ -128,6 +128,7 @@ CALLS = {
         "dynamodb:PutItem",
         "dynamodb:Scan",
         "events:PutEvents",
+        "sqs:SendMessage",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
     },
@@ -197,6 +198,7 @@ def test_cfn_lint_passes_with_every_rule(tmp_path: Path) -> None:
             "--",
             TEMPLATE,
             POLICY,
+            DRILL,
             HUB,
         ],
         cwd=tmp_path,
@@ -208,7 +210,7 @@ def test_cfn_lint_passes_with_every_rule(tmp_path: Path) -> None:
     assert (lint.returncode, lint.stdout) == (0, ""), lint.stdout + lint.stderr
 
 
-@pytest.mark.parametrize("path", [TEMPLATE, POLICY, HUB], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [TEMPLATE, POLICY, DRILL, HUB], ids=lambda p: p.name)
 def test_templates_are_plain_cloudformation(path: Path) -> None:
     template = load(path)
     assert "Transform" not in template
@@ -567,7 +569,7 @@ def test_every_target_of_a_rule_or_schedule_has_a_dead_letter_queue() -> None:
     targets = {name: target for name, rule in of_type(STACK, "AWS::Events::Rule").items()
                for target in rule["Targets"]}
     targets |= {name: one["Target"]
-                for stack in (STACK, POLICY_STACK)
+                for stack in (STACK, POLICY_STACK, load(DRILL))
                 for name, one in of_type(stack, "AWS::Scheduler::Schedule").items()}
     queues = {name: target.get("DeadLetterConfig", {}).get("Arn") for name, target in targets.items()}
     dead = [{"Fn::GetAtt": f"{name}.Arn"} for name in QUEUES if name.endswith("DeadQueue")]
@@ -627,9 +629,9 @@ def test_every_function_has_a_log_group_that_expires() -> None:
 # --- a policy's stack -----------------------------------------------------------------------------
 
 
-def test_a_policy_imports_only_what_the_stack_exports() -> None:
+def test_policies_and_drills_import_only_what_the_stack_exports() -> None:
     exported = {o["Export"]["Name"] for o in STACK["Outputs"].values() if "Export" in o}
-    imported = set(re.findall(r"!ImportValue ([\w-]+)", POLICY.read_text()))
+    imported = set(re.findall(r"!ImportValue ([\w-]+)", POLICY.read_text() + DRILL.read_text()))
     assert imported == exported
 
 

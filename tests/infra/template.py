@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
 POLICY = ROOT / "infra" / "policy.yaml"
+DRILL = ROOT / "infra" / "drill.yaml"
 HUB = ROOT / "infra" / "hub.yaml"
 
 

@@ -17,11 +17,11 @@ _WAIT_S = 30.0
 _POLL_S = 0.1
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = _WAIT_S) -> Any:
     """Polls until the condition is true and returns what it was; `what` names it if it never is."""
-    give_up = time.monotonic() + _WAIT_S
+    give_up = time.monotonic() + seconds
     while not (answer := condition()):
-        assert time.monotonic() < give_up, f"not within {_WAIT_S:.0f} s: {what}"
+        assert time.monotonic() < give_up, f"not within {seconds:.0f} s: {what}"
         time.sleep(_POLL_S)
     return answer
 

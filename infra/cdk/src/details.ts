@@ -1,3 +1,5 @@
+import { within } from "./bounds";
+
 /** The part of DLM's PolicyDetails that `SnapshotPolicy` writes; DLM's names and meanings. */
 export interface PolicyDetails {
   readonly PolicyType: "EBS_SNAPSHOT_MANAGEMENT";
@@ -74,12 +76,4 @@ export class Retention {
   }
 
   private constructor(readonly rule: RetainRule) {}
-}
-
-/** A whole number within DLM's bounds, or an error that names the property. */
-export function within(property: string, value: number, least: number, most: number): number {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new Error(`${property}: found ${value}, allowed a whole number from ${least} to ${most}`);
-  }
-  return value;
 }

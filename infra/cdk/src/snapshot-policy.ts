@@ -1,9 +1,10 @@
 import { Duration, Stack } from "aws-cdk-lib";
 import { CfnAlarm } from "aws-cdk-lib/aws-cloudwatch";
-import { CfnSchedule } from "aws-cdk-lib/aws-scheduler";
 import { CfnInclude } from "aws-cdk-lib/cloudformation-include";
 import { Construct } from "constructs";
-import { Application, PolicyDetails, Retention, within } from "./details";
+import { CRON, matching, POLICY_ID, within } from "./bounds";
+import { Application, PolicyDetails, Retention } from "./details";
+import { referSchedulesTo } from "./schedules";
 import { Stillpoint } from "./stillpoint";
 import { template } from "./templates";
 
@@ -76,8 +77,6 @@ export interface SnapshotPolicyProps {
   readonly goodSetWithin?: Duration;
 }
 
-const CRON = /^cron\([^\n]{11,100}\)$/;
-const POLICY_ID = /^[0-9A-Za-z_.-]{1,64}$/;
 /** As infra/policy.yaml; Parameter Store's limit. */
 const DOCUMENT_CHARS_MAX = 4096;
 const SCHEDULE = "Schedule";
@@ -105,7 +104,6 @@ export class SnapshotPolicy extends Construct {
     if (document.length > DOCUMENT_CHARS_MAX) {
       throw new Error(`tags: the policy has ${document.length} characters, allowed ${DOCUMENT_CHARS_MAX}`);
     }
-    const sameStack = props.stillpoint !== undefined && props.stillpoint.stack === Stack.of(this);
     this.template = new CfnInclude(this, "Template", {
       templateFile: template("policy.yaml"),
       // Several policies share a stack here, so that logical ids have to differ.
@@ -121,20 +119,13 @@ export class SnapshotPolicy extends Construct {
     // The default of the template's parameter, and not a literal in its place: the condition that it is 0
     // stays one, and `cdk deploy --parameters` can still say otherwise.
     if (hours !== undefined) this.template.getParameter("GoodSetHours").default = hours;
-    if (sameStack) this.referTo(props.stillpoint);
+    if (props.stillpoint?.stack === Stack.of(this)) this.referTo(props.stillpoint);
     else if (props.stillpoint !== undefined) this.node.addDependency(props.stillpoint);
   }
 
   /** A stack cannot import what it exports itself: refer to the resources instead. */
   private referTo(stillpoint: Stillpoint): void {
-    const of = (logicalId: string) => stillpoint.template.getResource(logicalId);
-    const schedules = this.template.node.findAll().filter((one) => one instanceof CfnSchedule);
-    for (const schedule of schedules) {
-      schedule.groupName = of("Schedules").ref;
-      schedule.addPropertyOverride("Target.Arn", of("Planner").getAtt("Arn"));
-      schedule.addPropertyOverride("Target.RoleArn", of("SchedulerRole").getAtt("Arn"));
-      schedule.addPropertyOverride("Target.DeadLetterConfig.Arn", of("FiringsDeadQueue").getAtt("Arn"));
-    }
+    referSchedulesTo(stillpoint, this.template, "Planner", "FiringsDeadQueue");
     const alarm = this.template.getResource("NoGoodSetAlarm") as CfnAlarm;
     alarm.alarmActions = [stillpoint.alarms.topicArn];
     alarm.okActions = [stillpoint.alarms.topicArn];
@@ -187,9 +178,4 @@ function seconds(duration: Duration): number {
 
 function tagList(tags: Readonly<Record<string, string>>): { Key: string; Value: string }[] {
   return Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
-}
-
-function matching(property: string, value: string, pattern: RegExp, allowed: string): string {
-  if (!pattern.test(value)) throw new Error(`${property}: found ${JSON.stringify(value)}, allowed ${allowed}`);
-  return value;
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 const ROOT = join(__dirname, "..", "..");
 
 /** The CloudFormation template of this name, copied beside the library by its build. */
-export function template(name: "template.yaml" | "policy.yaml"): string {
+export function template(name: "template.yaml" | "policy.yaml" | "drill.yaml"): string {
   return join(ROOT, "templates", name);
 }
 

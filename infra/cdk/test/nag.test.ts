@@ -5,13 +5,14 @@ import { test } from "node:test";
 import { Validations } from "aws-cdk-lib";
 import { CfnTopic } from "aws-cdk-lib/aws-sns";
 import { AwsSolutionsChecks } from "cdk-nag";
-import { SnapshotPolicy } from "../src";
+import { RestoreDrill, SnapshotPolicy } from "../src";
 import { Json, withStillpoint } from "./synth";
 
-/** cdk-nag and CDK's own validation over Stillpoint, a policy and whatever `more` adds. */
+/** cdk-nag and CDK's own validation over Stillpoint, a policy, its drills and whatever `more` adds. */
 function findings(more: (stack: ReturnType<typeof withStillpoint>["stack"]) => void = () => {}): Json[] {
   const { app, stack, stillpoint } = withStillpoint();
   new SnapshotPolicy(stack, "nightly", { stillpoint });
+  new RestoreDrill(stack, "drills", { stillpoint, policyId: "nightly", hostInstanceId: "i-0123456789abcdef0" });
   more(stack);
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
   try {

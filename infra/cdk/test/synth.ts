@@ -24,6 +24,25 @@ export function text(name: string): string {
   return readFileSync(join(TEMPLATES, name), "utf8");
 }
 
+/** The resources under a template's own logical ids, without what CDK puts around those of the construct `id`. */
+export function own(template: Json, id: string): Json {
+  const around = new RegExp(`^${id}Template(?:Conditions)?(\\w+?)[0-9A-F]{8}$`);
+  const original = (name: string) => name.replace(around, "$1");
+  const rename = (value: any): any => {
+    if (Array.isArray(value)) return value.map(rename);
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(
+      Object.entries<any>(value).map(([key, one]) => {
+        if (key === "Ref" || key === "Condition") return [key, original(one)];
+        if (key === "DependsOn") return [key, [one].flat().map(original)];
+        if (key === "Fn::Sub") return [key, one.replace(/\$\{(\w+)\}/g, (_: string, name: string) => `\${${original(name)}}`)];
+        return [original(key), rename(one)];
+      }),
+    );
+  };
+  return { Resources: rename(template["Resources"]), Conditions: rename(template["Conditions"] ?? {}) };
+}
+
 /** A copy in which each reference to a parameter is the parameter's value. */
 export function substitute(value: any, parameters: Json): any {
   if (Array.isArray(value)) return value.map((one) => substitute(one, parameters));

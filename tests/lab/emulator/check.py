@@ -23,10 +23,16 @@ TOUCH_POINTS = {
     "ministack.core.responses": ["set_request_account_id", "set_request_region"],
     "ministack.services.eventbridge": [
         "_put_events",
+        "_dispatch_to_lambda",
         "_invoke_target",
         "_parse_rate_seconds",
         "_parse_cron_fields",
         "_cron_next_fire",
+    ],
+    "ministack.services.lambda_svc": [
+        "_get_func_record_for_ref",
+        "_execution_record_for_config",
+        "invoke_async_with_retry",
     ],
     "ministack.services.scheduler": [
         "_schedules",

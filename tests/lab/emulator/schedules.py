@@ -1,10 +1,12 @@
 """EventBridge Scheduler on time: within a second, in UTC, with its context attributes filled in.
 
-ministack looks every ten seconds and hands `<aws.scheduler.scheduled-time>` on as it is.
+ministack looks every ten seconds and hands `<aws.scheduler.scheduled-time>` on as it is; and neither
+for schedules nor for rules does it repeat an invocation that failed, as Lambda does.
 """
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from datetime import UTC, datetime
@@ -16,8 +18,9 @@ from .moto_calls import as_account
 
 def install() -> None:
     """Schedules fire within a second of their time and see their context attributes."""
-    from ministack.services import scheduler
+    from ministack.services import eventbridge, scheduler
 
+    eventbridge._dispatch_to_lambda = _invoke
     scheduler._SCHEDULE_TICK_INTERVAL = 1
     fired: dict[Any, float] = {}
 
@@ -42,6 +45,16 @@ def install() -> None:
                 scheduler._schedules._data.pop(key, None)
 
     scheduler._tick_schedules = tick
+
+
+def _invoke(arn: str, payload: str) -> None:
+    """As Lambda takes what EventBridge gives it: with repeats, and then the destination of failures."""
+    from ministack.services import lambda_svc
+
+    function, settings, _ = lambda_svc._get_func_record_for_ref(arn)
+    if function and settings:
+        record = lambda_svc._execution_record_for_config(function, settings)
+        lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
 
 def _due(schedule: dict, after: float, fired_before: bool) -> float | None:

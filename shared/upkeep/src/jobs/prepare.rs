@@ -207,7 +207,11 @@ fn longest_not_drilled(found: &[Snapshot], sets: &[SetSeen]) -> Result<String, S
     }
     due.sort_unstable();
     let first = due.first().map(|(_, set_id)| (*set_id).to_owned());
-    first.ok_or_else(|| "the newest set of each instance was drilled already".to_owned())
+    let why = match sets {
+        [] => "policyId: found a policy without sets, allowed one that has made a set",
+        _ => "the newest set of each instance was drilled already",
+    };
+    first.ok_or_else(|| why.to_owned())
 }
 
 async fn target<O: Machines>(

@@ -26,6 +26,10 @@ AWS_METRICS = {
 }
 
 
+# What else is in quotes with a capital letter.
+NO_METRICS = {"Records", "ParameterNotFound"}
+
+
 def emitted() -> set[str]:
     """Every word in quotes in the functions: a metric that an alarm names must be one of them."""
     text = "".join(path.read_text() for path in ROOT.glob("functions/*/src/**/*.rs"))
@@ -54,6 +58,30 @@ def test_an_alarm_watches_a_metric_that_exists(name: str) -> None:
     alarm = (ALARMS | POLICY_ALARMS)[name]
     known = emitted() if alarm["Namespace"] == "Stillpoint" else AWS_METRICS[alarm["Namespace"]]
     assert alarm["MetricName"] in known
+
+
+# A stage that failed is no outcome: the run says what came of it, and these ring.
+TOLD_BY = {
+    "PreScriptFailed": {"FailedRunsAlarm", "NoGoodSetAlarm"},
+    "PostScriptFailed": {"ThawUnconfirmedAlarm", "NoGoodSetAlarm"},
+    "VSSBackupFailed": {"FailedRunsAlarm", "NoGoodSetAlarm"},
+}
+FAILURE = re.compile(r"\w+(Failed|Missing|NotDone|Unconfirmed)")
+
+
+def test_every_metric_that_tells_a_failure_has_an_alarm_and_every_alarm_its_metric() -> None:
+    bad = {name for name in emitted() if FAILURE.fullmatch(name)}
+    watched = {a["MetricName"] for a in (ALARMS | POLICY_ALARMS).values() if a["Namespace"] == "Stillpoint"}
+    assert bad - watched == set(TOLD_BY), "nobody is told"
+    assert set().union(*TOLD_BY.values()) <= set(ALARMS | POLICY_ALARMS)
+    assert watched - bad == {"ApplicationConsistent"}, "whose absence is the failure"
+
+
+def test_the_page_of_metrics_has_all_of_them_and_no_other() -> None:
+    page = (ROOT / "docs" / "EVENTS.md").read_text().split("## Metrics")[1]
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert told == emitted() - NO_METRICS
 
 
 def test_every_dead_letter_queue_is_watched() -> None:

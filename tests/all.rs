@@ -1,4 +1,4 @@
-//! The one test binary; a line for each room.
+//! The one test binary; a line for each room, and for what they share.
 mod agent;
 mod drive;
 mod policy;
@@ -7,5 +7,6 @@ mod retention;
 mod run;
 mod sim_short;
 mod tidy;
+mod trouble;
 mod upkeep;
 mod wire;

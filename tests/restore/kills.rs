@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use stillpoint_restore::{Goal, Job, Order, Phase, Target, Verdict};
 use stillpoint_wire::tags;
 
-use super::cloud::{BACKS, Back, Cloud, State, TROUBLES, Trouble, is_marked};
+use super::cloud::{BACKS, Back, Cloud, State, is_marked};
 use super::{name, order, source, targets};
+use crate::trouble::{TROUBLES, Trouble};
 
 /// Long enough for deliveries that come when leases have ended.
 const DEADLINE_MS: u64 = 2 * 60 * 60 * 1_000;

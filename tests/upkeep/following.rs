@@ -147,10 +147,23 @@ fn fast_restore_moves_to_the_newest_set_and_only_ours_is_turned_off() {
             },
             Act::EnableFastRestore {
                 snapshot_id: "snap-1-vol-a".into(),
-                zones: zones(&["us-east-1b"])
+                zones: zones(&["us-east-1b"]),
+                ours: zones(&["us-east-1b"]),
             },
         ]
     );
+}
+
+#[test]
+fn a_zone_that_is_added_later_makes_the_others_no_less_ours() {
+    let mut seen = seen(set(1, &["vol-a"]));
+    seen.snapshots[0].tags.insert(tags::FAST_RESTORE.into(), "us-east-1a".into());
+    seen.fast.insert("snap-1-vol-a".into(), BTreeSet::from(["us-east-1a".to_owned()]));
+    let [Act::EnableFastRestore { zones, ours, .. }] = &acts(&seen, FAST)[..] else {
+        panic!("one act")
+    };
+    assert_eq!(zones, &["us-east-1b"]);
+    assert_eq!(ours, &["us-east-1a", "us-east-1b"], "turned off again, one day, in both");
 }
 
 #[test]

@@ -3,5 +3,6 @@
 
 mod adopting;
 mod following;
+mod kills;
 mod reaping;
 mod shelf;

@@ -8,6 +8,7 @@ use stillpoint_upkeep::retention::plan;
 use stillpoint_wire::{tags, time};
 
 use super::shelf::{Account, now};
+use crate::trouble::{TROUBLES, alive};
 
 const HOUR: u64 = 60 * 60 * 1_000;
 const START: u64 = 1_767_225_600_000;
@@ -90,7 +91,8 @@ fn a_month_of_hourly_sets_keeps_exactly_what_the_policy_says() {
     }
 }
 
-/// A reaper that dies after any of its changes is followed by one that ends where it would have.
+/// A reaper one of whose calls was killed, refused, throttled or left without an answer is followed by
+/// one that ends where it would have.
 #[test]
 fn a_reaper_that_died_is_followed_by_one_that_goes_on() {
     let make = || {
@@ -126,13 +128,16 @@ fn a_reaper_that_died_is_followed_by_one_that_goes_on() {
                 .collect::<Vec<_>>()
         })
     };
-    for last in 0..changes {
-        let account = make();
-        account.with(|state| state.dies_after = Some(last));
-        now(reap(&account, limits(&account))).unwrap();
-        account.with(|state| state.dies_after = None);
-        now(reap(&account, limits(&account))).unwrap();
-        assert_eq!(end(&account), end(&undisturbed), "died after change {last}");
+    let calls = undisturbed.with(|state| state.calls.clone());
+    for (call, name) in calls.iter().enumerate() {
+        for trouble in TROUBLES {
+            let account = make();
+            account.with(|state| state.trouble = Some((call, trouble)));
+            drop(alive(reap(&account, limits(&account))));
+            now(reap(&account, limits(&account))).unwrap();
+            let context = format!("{trouble:?} at call {call} ({name})");
+            assert_eq!(end(&account), end(&undisturbed), "{context}");
+        }
     }
 }
 

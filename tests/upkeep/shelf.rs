@@ -1,18 +1,20 @@
 //! An account with snapshots, in virtual time.
 
-use std::collections::BTreeMap;
+mod follow;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Mutex;
-use std::task::{Context, Poll, Waker};
 
 use stillpoint_upkeep::outside::{
-    Clock, Deletion, Discarded, Fault, FaultKind, Label, Policies, Shelf, Snapshot, Which,
+    Clock, Deletion, Discarded, Fault, Label, Policies, Shelf, Snapshot, Which,
 };
+
+use crate::trouble::{Trouble, alive, meet};
 
 pub(crate) const HOME: &str = "us-east-1";
 
-/// Everything is behind one lock; calls are counted, and one of them can fail.
+/// Everything is behind one lock; calls are counted, and one of them can meet with trouble.
 #[derive(Debug, Default)]
 pub(crate) struct Account(pub(crate) Mutex<State>);
 
@@ -22,12 +24,28 @@ pub(crate) struct State {
     pub(crate) policies: Vec<(String, String)>,
     pub(crate) instances: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) snapshots: Vec<Snapshot>,
+    /// In the other Region.
+    pub(crate) copies: Vec<Snapshot>,
+    /// Snapshot and zones.
+    pub(crate) fast: BTreeMap<String, BTreeSet<String>>,
+    /// Snapshot and accounts.
+    pub(crate) shared: BTreeMap<String, BTreeSet<String>>,
     pub(crate) attached: BTreeMap<String, (String, String)>,
     pub(crate) discarded: Vec<Discarded>,
     /// The changes that were made, in order.
     pub(crate) log: Vec<String>,
-    /// Which change fails: the effect is there, the answer is not.
-    pub(crate) dies_after: Option<usize>,
+    /// Every call that was made, in order.
+    pub(crate) calls: Vec<String>,
+    /// Which call meets with what.
+    pub(crate) trouble: Option<(usize, Trouble)>,
+    /// Driver and end.
+    lease: Option<(String, u64)>,
+}
+
+impl State {
+    fn shelf(&mut self, region: &str) -> &mut Vec<Snapshot> {
+        if region == HOME { &mut self.snapshots } else { &mut self.copies }
+    }
 }
 
 impl Account {
@@ -35,31 +53,28 @@ impl Account {
         act(&mut self.0.lock().unwrap())
     }
 
-    /// Makes a change, unless the function is dead.
-    fn change(&self, what: String, act: impl FnOnce(&mut State)) -> Result<(), Fault> {
-        self.with(|state| {
-            let dead = state.dies_after.is_some_and(|last| state.log.len() > last);
-            if dead {
-                return Err(fault());
-            }
+    async fn call<T>(&self, what: &str, act: impl FnOnce(&mut State) -> T) -> Result<T, Fault> {
+        let trouble = self.with(|state| {
+            let number = state.calls.len();
+            state.calls.push(what.to_owned());
+            state.trouble.filter(|(at, _)| *at == number).map(|(_, trouble)| trouble)
+        });
+        meet(trouble, || Ok(self.with(act))).await
+    }
+
+    async fn change(&self, what: String, act: impl FnOnce(&mut State)) -> Result<(), Fault> {
+        let name = what.split(' ').next().unwrap_or_default().to_owned();
+        self.call(&name, |state| {
             act(state);
             state.log.push(what);
-            let last = state.dies_after.is_some_and(|last| state.log.len() > last);
-            if last { Err(fault()) } else { Ok(()) }
         })
+        .await
     }
-}
-
-fn fault() -> Fault {
-    Fault { kind: FaultKind::Unknown, code: "Dead".into(), text: "nobody is there".into() }
 }
 
 /// Nothing in here waits for anything.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits"),
-    }
+    alive(future).expect("it waits")
 }
 
 impl Clock for Account {
@@ -74,7 +89,7 @@ impl Clock for Account {
 
 impl Policies for Account {
     async fn policies(&self) -> Result<Vec<(String, String)>, Fault> {
-        Ok(self.with(|state| state.policies.clone()))
+        self.call("policies", |state| state.policies.clone()).await
     }
 }
 
@@ -84,27 +99,25 @@ impl Shelf for Account {
     }
 
     async fn snapshots(&self, region: &str, which: &Which) -> Result<Vec<Snapshot>, Fault> {
-        if region != HOME {
-            return Ok(vec![]);
-        }
-        let fits = |one: &Snapshot| match which {
+        let fits = |one: &&Snapshot| match which {
             Which::TagKey(key) => one.tags.contains_key(key),
             Which::Tag(key, value) => one.tags.get(key) == Some(value),
             Which::Ids(ids) => ids.contains(&one.snapshot_id),
         };
-        Ok(self.with(|state| state.snapshots.iter().filter(|one| fits(one)).cloned().collect()))
+        self.call("snapshots", |state| state.shelf(region).iter().filter(fits).cloned().collect())
+            .await
     }
 
     async fn locks(&self, _region: &str) -> Result<BTreeMap<String, String>, Fault> {
-        Ok(BTreeMap::new())
+        self.call("locks", |_| BTreeMap::new()).await
     }
 
     async fn images(&self, _region: &str) -> Result<BTreeMap<String, String>, Fault> {
-        Ok(BTreeMap::new())
+        self.call("images", |_| BTreeMap::new()).await
     }
 
     async fn instances(&self) -> Result<BTreeMap<String, BTreeMap<String, String>>, Fault> {
-        Ok(self.with(|state| state.instances.clone()))
+        self.call("instances", |state| state.instances.clone()).await
     }
 
     async fn attachments(
@@ -119,50 +132,54 @@ impl Shelf for Account {
 impl Label for Account {
     async fn label(
         &self,
-        _region: &str,
+        region: &str,
         resource_ids: &[String],
         tags: &BTreeMap<String, String>,
     ) -> Result<(), Fault> {
         let keys: Vec<&str> = tags.keys().map(String::as_str).collect();
         self.change(format!("label {} {}", resource_ids.join(","), keys.join(",")), |state| {
-            for one in &mut state.snapshots {
+            for one in state.shelf(region) {
                 if resource_ids.contains(&one.snapshot_id) {
                     one.tags.extend(tags.clone());
                 }
             }
         })
+        .await
     }
 
     async fn unlabel(
         &self,
-        _region: &str,
+        region: &str,
         resource_ids: &[String],
         keys: &[&str],
     ) -> Result<(), Fault> {
         self.change(format!("unlabel {}", resource_ids.join(",")), |state| {
-            for one in &mut state.snapshots {
+            for one in state.shelf(region) {
                 if resource_ids.contains(&one.snapshot_id) {
                     one.tags.retain(|key, _| !keys.contains(&key.as_str()));
                 }
             }
         })
+        .await
     }
 }
 
 impl Deletion for Account {
-    async fn delete_snapshot(&self, _region: &str, snapshot_id: &str) -> Result<(), Fault> {
+    async fn delete_snapshot(&self, region: &str, snapshot_id: &str) -> Result<(), Fault> {
         self.change(format!("delete {snapshot_id}"), |state| {
-            state.snapshots.retain(|one| one.snapshot_id != snapshot_id);
+            state.shelf(region).retain(|one| one.snapshot_id != snapshot_id);
         })
+        .await
     }
 
     async fn discarded(&self) -> Result<Vec<Discarded>, Fault> {
-        Ok(self.with(|state| state.discarded.clone()))
+        self.call("discarded", |state| state.discarded.clone()).await
     }
 
     async fn discard(&self, one: &Discarded) -> Result<(), Fault> {
         self.change(format!("discard {}", one.resource_id), |state| {
             state.discarded.retain(|other| other != one);
         })
+        .await
     }
 }

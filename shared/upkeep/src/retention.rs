@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 use stillpoint_policy::Policy;
-use stillpoint_retention::{Inventory, Plan, Settings};
+use stillpoint_retention::{Inventory, Kind, Plan, Settings, State};
 use stillpoint_wire::tags;
 
 use crate::outside::{Clock, Fault, Policies, Shelf, Which};
@@ -57,6 +57,11 @@ async fn inventory<O: Shelf>(
     let locks = outside.locks(region).await?;
     let images = outside.images(region).await?;
     let snapshots = seen.iter().filter_map(observe::snapshot).map(|mut one| {
+        if one.owned.kind == Kind::Copy && one.state == State::Error {
+            // Another one was made in its place, and the copied set is good without it.
+            one.owned.set_id = format!("{}, failed copy {}", one.owned.set_id, one.snapshot_id);
+            one.owned.set_size = None;
+        }
         one.lock = locks.get(&one.snapshot_id).cloned();
         one.image_id = images.get(&one.snapshot_id).cloned();
         let policy = policies.iter().find(|policy| policy.id == one.owned.policy_id);

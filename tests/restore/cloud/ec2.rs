@@ -9,8 +9,9 @@ use stillpoint_upkeep::outside::{
 };
 use stillpoint_wire::tags;
 
+use super::Cloud;
 use super::state::{State, Tags, attached};
-use super::{Cloud, fault};
+use crate::trouble::fault;
 
 fn refused<T>(code: &str) -> Result<T, Fault> {
     Err(fault(FaultKind::Refused, code))

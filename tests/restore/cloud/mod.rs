@@ -5,41 +5,16 @@ mod ec2;
 mod services;
 mod state;
 
-use std::future::{Future, pending};
-use std::pin::pin;
 use std::sync::Mutex;
-use std::task::{Context, Poll, Waker};
 
 use stillpoint_restore::{Job, Order};
 use stillpoint_upkeep::jobs::{Advance, Limits, advance, resume};
-use stillpoint_upkeep::outside::{Fault, FaultKind};
+use stillpoint_upkeep::outside::Fault;
 use stillpoint_upkeep::reaper::{self, reap};
 
 pub(crate) use self::ec2::is_marked;
 pub(crate) use self::state::State;
-
-/// What becomes of one call, and of who made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// The driver dies before it.
-    CrashBefore,
-    /// It takes effect, and the driver dies.
-    CrashAfter,
-    /// It takes effect, and the answer is lost.
-    LoseReply,
-    /// It takes no effect, and never would.
-    Refuse,
-    /// It takes no effect.
-    Throttle,
-}
-
-pub(crate) const TROUBLES: [Trouble; 5] = [
-    Trouble::CrashBefore,
-    Trouble::CrashAfter,
-    Trouble::LoseReply,
-    Trouble::Refuse,
-    Trouble::Throttle,
-];
+use crate::trouble::{Trouble, alive, meet};
 
 /// When somebody comes back to a job whose driver stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,20 +63,7 @@ impl Cloud {
         act: impl FnOnce(&mut State) -> Result<T, Fault> + Send,
     ) -> Result<T, Fault> {
         let trouble = self.with(|state| state.trouble_at(name));
-        match trouble {
-            None => self.with(act),
-            Some(Trouble::CrashBefore) => pending().await,
-            Some(Trouble::CrashAfter) => {
-                self.with(act).ok();
-                pending().await
-            }
-            Some(Trouble::LoseReply) => {
-                self.with(act).ok();
-                Err(fault(FaultKind::Unknown, "ConnectionLost"))
-            }
-            Some(Trouble::Refuse) => Err(fault(FaultKind::Refused, "UnauthorizedOperation")),
-            Some(Trouble::Throttle) => Err(fault(FaultKind::Retry, "RequestLimitExceeded")),
-        }
+        meet(trouble, || self.with(act)).await
     }
 
     /// Delivers an order until it is over, or for a day. What is on record then; none if nobody came
@@ -153,17 +115,5 @@ impl Cloud {
             drop(alive(reap(self, limits)));
             self.pass(INVOCATION_MS);
         }
-    }
-}
-
-pub(crate) fn fault(kind: FaultKind, code: &str) -> Fault {
-    Fault { kind, code: code.to_owned(), text: "in the words of a test".to_owned() }
-}
-
-/// What came of it; none if it died on the way.
-fn alive<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
     }
 }

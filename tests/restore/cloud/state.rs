@@ -7,8 +7,8 @@ use stillpoint_upkeep::jobs::outside::RecordedJob;
 use stillpoint_upkeep::outside::Snapshot;
 use stillpoint_wire::tags;
 
-use super::Trouble;
 use crate::restore::{host, set, source};
+use crate::trouble::Trouble;
 
 pub(crate) type Tags = BTreeMap<String, String>;
 

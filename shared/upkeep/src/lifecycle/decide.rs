@@ -37,6 +37,8 @@ pub enum Act {
         snapshot_id: String,
         /// In these zones.
         zones: Vec<String>,
+        /// All zones that it was turned on in here, with these.
+        ours: Vec<String>,
     },
     /// Turn off fast restore that was turned on here.
     DisableFastRestore {
@@ -244,15 +246,15 @@ fn fast_restore(seen: &Seen, sets: &[Set<'_>], now_ms: u64) -> Vec<Act> {
                 .filter(|zone| on.is_none_or(|on| !on.contains(zone)))
                 .collect();
             let snapshot_id = one.snapshot_id.clone();
+            let tag = one.tags.get(tags::FAST_RESTORE).map(String::as_str).unwrap_or_default();
+            let ours = tag.split(',').filter(|zone| !zone.is_empty()).map(str::to_owned);
             if !missing.is_empty() {
-                acts.push(Act::EnableFastRestore { snapshot_id, zones: missing });
+                let ours = ours.filter(|zone| !missing.contains(zone)).chain(missing.clone());
+                let (zones, ours) = (missing.clone(), ours.collect());
+                acts.push(Act::EnableFastRestore { snapshot_id, zones, ours });
             } else if !wanted && on.is_some_and(|on| !on.is_empty()) {
-                let ours = one.tags.get(tags::FAST_RESTORE).map(String::as_str).unwrap_or_default();
-                let zones: Vec<String> = ours
-                    .split(',')
-                    .filter(|zone| on.is_some_and(|on| on.contains(*zone)))
-                    .map(str::to_owned)
-                    .collect();
+                let zones: Vec<String> =
+                    ours.filter(|zone| on.is_some_and(|on| on.contains(zone))).collect();
                 if !zones.is_empty() {
                     acts.push(Act::DisableFastRestore { snapshot_id, zones });
                 }

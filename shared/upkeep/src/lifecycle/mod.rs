@@ -106,9 +106,9 @@ async fn perform<O: Label + Follow>(outside: &O, home: &str, act: &Act) -> Resul
     let tag = |key: &str, value: String| BTreeMap::from([(key.to_owned(), value)]);
     match act {
         Act::Copy(copy) => copy_one(outside, home, copy).await,
-        Act::EnableFastRestore { snapshot_id, zones } => {
+        Act::EnableFastRestore { snapshot_id, zones, ours } => {
             let ids = std::slice::from_ref(snapshot_id);
-            outside.label(home, ids, &tag(tags::FAST_RESTORE, zones.join(","))).await?;
+            outside.label(home, ids, &tag(tags::FAST_RESTORE, ours.join(","))).await?;
             outside.enable_fast_restore(snapshot_id, zones).await
         }
         Act::DisableFastRestore { snapshot_id, zones } => {

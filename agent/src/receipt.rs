@@ -31,6 +31,7 @@ pub fn plain(stage: Stage, execution_id: &str, code: u8, state: HoldState, why: 
         reason: why.to_owned(),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: boot_id(),
+        clock_ms: None,
         hold: None,
         frozen: Vec::new(),
         left_out: Vec::new(),

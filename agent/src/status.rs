@@ -1,5 +1,7 @@
 //! `status` and `dry-run`: tell what is, and what would be. Neither changes anything.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use stillpoint_wire::receipt::{Frozen, HoldState, Receipt};
 
 use crate::cli::{Call, Stage};
@@ -33,6 +35,8 @@ pub fn dry_run(call: &Call) -> Receipt {
     let config = &call.config;
     let forecast = forecast::lines(&devs, config.expedited_rcu, config.stall_budget);
     forecast.iter().for_each(|line| log::line(line));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    planned.clock_ms = now.ok().and_then(|since| u64::try_from(since.as_millis()).ok());
     planned.left_out = client::left_out(&plan);
     planned.applications = apps.iter().map(|app| app.describe()).collect();
     planned.frozen = plan

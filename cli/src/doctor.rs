@@ -3,8 +3,12 @@
 
 mod account;
 mod agents;
+mod answer;
+mod clock;
 mod finding;
+mod grants;
 mod policies;
+mod roles;
 
 use clap::Args;
 use serde_json::json;
@@ -26,8 +30,17 @@ pub(crate) struct Doctor {
 
 pub(crate) async fn go(doctor: Doctor, context: &Context) -> Result<Exit, Failure> {
     let cloud = context.cloud().await?;
-    let mut findings = account::examine(&cloud).await?;
-    let deployed = cloud.policies().await?;
+    let account::Account { mut findings, is_deployed, ahead_ms } = account::examine(&cloud).await?;
+    if is_deployed {
+        findings.extend(grants::examine(&cloud).await);
+        // Who may not read the ledger is told by the grants.
+        findings.extend(roles::examine(&cloud, &doctor.policy).await.unwrap_or_default());
+    }
+    let deployed = match cloud.policies().await {
+        Ok(deployed) => deployed,
+        Err(fault) if grants::is_denied(&fault) => return done(&findings, context),
+        Err(fault) => return Err(fault.into()),
+    };
     if let Some(id) = doctor.policy.iter().find(|id| !deployed.contains_key(*id)) {
         return Err(Failure::bad_input(
             "--policy",
@@ -46,17 +59,21 @@ pub(crate) async fn go(doctor: Doctor, context: &Context) -> Result<Exit, Failur
     let wanted = |id: &&String| doctor.policy.is_empty() || doctor.policy.contains(id);
     let mut orders = vec![];
     for (id, json) in deployed.iter().filter(|(id, _)| wanted(id)) {
-        let (found, runs) = policies::examine(&cloud, id, json).await?;
+        let (found, runs) = policies::examine(&cloud, id, json).await;
         findings.extend(found);
         orders.extend(runs);
     }
     if doctor.probe {
-        findings.extend(agents::examine(&cloud, &orders, &context.out).await);
+        findings.extend(agents::examine(&cloud, &orders, ahead_ms, &context.out).await);
     } else if !orders.is_empty() {
         let text = "not asked: --probe sends each a dry-run, which changes nothing";
         findings.push(Finding::note("agents", text));
     }
-    show(&findings, &context.out)?;
+    done(&findings, context)
+}
+
+fn done(findings: &[Finding], context: &Context) -> Result<Exit, Failure> {
+    show(findings, &context.out)?;
     let bad = findings.iter().any(|one| one.level == Level::Bad);
     Ok(if bad { Exit::Failed } else { Exit::Done })
 }

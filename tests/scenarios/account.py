@@ -42,6 +42,7 @@ class Account:
         self.table = cloud.client("dynamodb")
         self._lambda, self._events = cloud.client("lambda"), cloud.client("events")
         self._iam = cloud.client("iam")
+        self._operators_without: dict[str, Operator] = {}
 
     # --- what a person does ---------------------------------------------------------------------
 
@@ -86,6 +87,8 @@ class Account:
 
     def operator_without(self, sid: str) -> Operator:
         """The same, but for one statement of the policy."""
+        if sid in self._operators_without:
+            return self._operators_without[sid]
         arn, name = self.outputs["OperatorPolicyArn"], f"operator-without-{sid}"
         version = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         found = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
@@ -94,7 +97,8 @@ class Account:
         assert part != whole, f"the operator's policy has no statement {sid}"
         self._iam.create_user(UserName=name)
         self._iam.put_user_policy(UserName=name, PolicyName="part", PolicyDocument=json.dumps(part))
-        return self._with_key(name)
+        self._operators_without[sid] = self._with_key(name)
+        return self._operators_without[sid]
 
     def _with_key(self, name: str) -> Operator:
         key = self._iam.create_access_key(UserName=name)["AccessKey"]
@@ -235,6 +239,7 @@ class Account:
     def frozen(self) -> list[Json]:
         return self.cloud.admin("GET", "frozen")
 
-    def kinds_of_calls(self) -> list[str]:
-        """The whole timeline, as the names of what happened on any instance."""
-        return [entry["event"] for entry in self.cloud.admin("GET", "timeline")]
+    def kinds_of_calls(self, but_of: str = "") -> list[str]:
+        """The whole timeline, as the names of what happened on any instance but this one."""
+        entries = self.cloud.admin("GET", "timeline")
+        return [entry["event"] for entry in entries if not but_of or but_of not in entry.values()]

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from scenarios.account import Account
-from scenarios.conftest import Launch
+from scenarios.checks import until
+from scenarios.conftest import Launch, Scheduled
+from scenarios.instance import Instance
 from scenarios.operator import Operator
 from scenarios.policies import document, policy
 
@@ -22,11 +24,17 @@ TWO = [
 
 
 @pytest.fixture(autouse=True)
-def looking_changes_nothing(account: Account) -> Iterator[None]:
-    before = [call for call in account.kinds_of_calls() if call.startswith("CreateSnapshots")]
+def looking_changes_nothing(account: Account, scheduled: Scheduled) -> Iterator[None]:
+    """What fires by itself meanwhile is not the doctor's doing."""
+
+    def sets() -> list[str]:
+        calls = account.kinds_of_calls(but_of=scheduled.instance.id)
+        return [call for call in calls if call.startswith("CreateSnapshots")]
+
+    before = sets()
     yield
-    after = [call for call in account.kinds_of_calls() if call.startswith("CreateSnapshots")]
-    assert after == before and account.messages_left() == 0 and account.frozen() == []
+    until(lambda: account.messages_left() == 0, "no run is requested")
+    assert sets() == before and account.frozen() == []
 
 
 def examine(operator: Operator, *argv: str) -> tuple[int, list[dict[str, Any]]]:
@@ -90,6 +98,91 @@ def test_a_volume_that_cannot_be_frozen(account: Account, operator: Operator, ag
     code, found = examine(operator, "--policy", "doctor-unfrozen", "--probe")
     (volume,) = [one["volumeId"] for one in instance.volumes if one["mount"] == "/more"]
     assert code == 1 and any(f"{volume} (/dev/sdg) is in the set and cannot be frozen" in text for text in bad(found))
+
+
+# --- what an agent says of itself -------------------------------------------------------------------
+
+
+def replace_in_answers(instance: Instance, pattern: str) -> None:
+    """As if the agent there had answered otherwise."""
+    agent = "/usr/local/bin/stillpoint-agent"
+    instance.exec("sh", "-c", f"cp {agent} {agent}.real && rm {agent} && "
+                              f"printf '%s\\n' '#!/bin/bash' 'set -o pipefail' "
+                              f"'{agent}.real \"$@\" | sed -E \"{pattern}\"' >{agent} && chmod 755 {agent}")
+
+
+def probed(account: Account, operator: Operator, instance: Instance, name: str) -> dict[str, str]:
+    """What was found of the instance: level -> text and remedy."""
+    account.put_policy(name, policy(instance.target, "Stillpoint-Filesystem"))
+    _, found = examine(operator, "--policy", name, "--probe")
+    return {one["level"]: f"{one['text']} -> {one['remedy']}" for one in found
+            if one["subject"] == instance.id}
+
+
+def test_an_agent_of_another_version(account: Account, operator: Operator, agent: None, launch: Launch) -> None:
+    instance = launch("doctor-older")
+    replace_in_answers(instance, "s/\\\"agent\\\":\\\"[0-9.]+/\\\"agent\\\":\\\"0.0.9/")
+    said = probed(account, operator, instance, "doctor-older")
+    assert said["warn"].startswith("stillpoint-agent 0.0.9, this command is 0.1.0 -> ")
+    assert "Stillpoint-InstallAgent" in said["warn"] and "would freeze /data" in said["ok"]
+
+
+@pytest.mark.parametrize(("digits", "level", "side"), [("1", "bad", "behind"), ("9", "bad", "ahead of")])
+def test_an_instance_whose_clock_is_off(
+    account: Account, operator: Operator, agent: None, launch: Launch, digits: str, level: str, side: str
+) -> None:
+    instance = launch(f"doctor-clock-{digits}")
+    replace_in_answers(instance, f"s/\\\"clockMs\\\":[0-9]/\\\"clockMs\\\":{digits}/" if digits == "9" else
+                       f"s/\\\"clockMs\\\":[0-9]+/\\\"clockMs\\\":{digits}/")
+    said = probed(account, operator, instance, f"doctor-clock-{digits}")
+    assert f"s {side} AWS -> set the clock" in said[level], said
+    assert "the instance's clock is " in said[level]
+
+
+# --- what IAM refuses ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sid", "missing"), [
+    ("SeeTargetsAndCommands", "ec2:DescribeInstances, which stillpoint plan, run, restore needs"),
+    ("SeeSets", "ec2:DescribeLockedSnapshots, which stillpoint retain needs"),
+    ("ReadPolicies", "ssm:GetParametersByPath on /stillpoint/policies"),
+    ("ReadVersion", "ssm:GetParameter on /stillpoint/version"),
+    ("SeeDocuments", "ssm:DescribeDocument"),
+    ("ReadLedger", "dynamodb:GetItem on stillpoint-runs, which stillpoint show needs"),
+    ("ListRuns", "dynamodb:Query on stillpoint-runs/index/by-day, which stillpoint runs needs"),
+    ("ReadJobs", "dynamodb:GetItem on stillpoint-jobs"),
+    ("ReadReportsOfReaper", "dynamodb:GetItem on stillpoint-state"),
+])
+def test_a_missing_right_is_named_with_what_needs_it(
+    account: Account, operator: Operator, sid: str, missing: str
+) -> None:
+    account.put_policy("doctor-rights", policy("nobody-at-all", "Stillpoint-Filesystem"))
+    code, found = examine(account.operator_without(sid), "--policy", "doctor-rights")
+    assert code == 1 and any(text.startswith(f"grants: this caller may not {missing}") for text in bad(found)), found
+    assert any("OperatorPolicyArn" in one["remedy"] for one in found if one["subject"] == "grants")
+    _, whole = examine(operator, "--policy", "doctor-rights")
+    assert [one["level"] for one in whole if one["subject"] in ("grants", "roles")] == ["ok", "ok"]
+
+
+def test_a_probe_that_may_not_be_sent(account: Account, agent: None, launch: Launch) -> None:
+    instance = launch("doctor-unasked")
+    account.put_policy("doctor-unasked", policy(instance.target, "Stillpoint-Filesystem"))
+    someone = account.operator_without("AskAgents")
+    code, found = examine(someone, "--policy", "doctor-unasked", "--probe")
+    assert code == 1 and any("ssm:SendCommand" in text and "doctor --probe needs" in text for text in bad(found)), found
+
+
+def test_what_iam_refused_a_function(account: Account, operator: Operator, launch: Launch) -> None:
+    instance = launch("doctor-roles")
+    account.put_policy("doctor-roles", policy(instance.target, "Stillpoint-Filesystem",
+                                              ExecuteOperationOnScriptFailure=False))
+    with account.role_without("stillpoint-runner", "runner", "SendToInstances"):
+        event = account.run(policyId="doctor-roles")
+    code, found = examine(operator, "--policy", "doctor-roles")
+    account.forget_record(event["runId"])
+    assert code == 1, found
+    (one,) = [one for one in found if one["subject"] == "roles"]
+    assert event["runId"] in one["text"] and "AccessDenied" in one["text"] and "make deploy" in one["remedy"]
 
 
 def test_an_unknown_policy_is_exit_2(operator: Operator) -> None:

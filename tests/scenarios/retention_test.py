@@ -74,6 +74,12 @@ def test_the_reaper_carries_out_what_is_asked_for_and_says_what_it_did(
     # Once more there is nothing to do, and a person is told so.
     assert "0 snapshots deleted, 0 not deleted; 0 sets marked, 0 unmarked" in operator.says(
         "retain", "--yes")
+    # Its grace is over.
+    account.ec2.create_tags(
+        Resources=[one["SnapshotId"] for one in account.snapshots(older)],
+        Tags=[{"Key": "stillpoint:delete-after", "Value": "2026-01-02T03:04:05.000Z"}])
+    assert operator.json("retain", "--yes")["deleted"] == {"retention-asked": 1}
+    assert account.snapshots(older) == [] and len(account.snapshots(newest)) == 1
 
 
 def test_a_reaper_that_cannot_read_everything_changes_nothing_and_says_so(

@@ -59,6 +59,11 @@ impl Finding {
         Self::of(Level::Bad, subject, text, remedy)
     }
 
+    /// Whether it is more than something to know.
+    pub(super) fn needs_somebody(&self) -> bool {
+        matches!(self.level, Level::Warn | Level::Bad)
+    }
+
     fn of(
         level: Level,
         subject: impl Into<String>,

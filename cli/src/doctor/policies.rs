@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 use stillpoint_aws::Cloud;
+use stillpoint_aws::outside::Fault;
 use stillpoint_planner::Answer;
 use stillpoint_policy::{Policy, parse};
 use stillpoint_run::{Order, Script};
 
 use super::finding::Finding;
-use crate::{Failure, plan};
+use super::grants;
+use crate::plan;
 
 /// Runs that are driven at a time: infra/template.yaml, 10 runners with 50 messages each.
 const RUNS_AT_A_TIME: usize = 500;
@@ -21,12 +23,11 @@ const AROUND_SECS: usize = 15;
 /// The tag with which a document's owner lets DLM, and the runner, send it.
 const MARK: &str = "DLMScriptsAccess";
 
+/// Where a plan's own words say what to do, if anything.
+const PLAN: &str = "stillpoint plan shows it with the rest of the firing; docs/POLICIES.md";
+
 /// What was found, and the orders of one firing.
-pub(super) async fn examine(
-    cloud: &Cloud,
-    id: &str,
-    json: &str,
-) -> Result<(Vec<Finding>, Vec<Order>), Failure> {
+pub(super) async fn examine(cloud: &Cloud, id: &str, json: &str) -> (Vec<Finding>, Vec<Order>) {
     let subject = format!("policy {id}");
     let policy = match parse(id, json) {
         Ok(policy) => policy,
@@ -38,7 +39,7 @@ pub(super) async fn examine(
                     "stillpoint policy check FILE, then make policy",
                 )
             };
-            return Ok((errors.iter().map(bad).collect(), vec![]));
+            return (errors.iter().map(bad).collect(), vec![]);
         }
     };
     let mut found = vec![];
@@ -54,7 +55,16 @@ pub(super) async fn examine(
         let mut event = Map::new();
         event.insert("policyId".to_owned(), id.into());
         event.insert("schedule".to_owned(), schedule.name.clone().into());
-        let answer = plan::ask(cloud, &event, true, "doctor").await?;
+        let answer = match plan::ask(cloud, &event, true, "doctor").await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                found.extend(failure.lines().iter().map(|line| {
+                    let text = format!("schedule {} cannot be planned: {line}", schedule.name);
+                    Finding::bad(&subject, text, "docs/codes has a page for the code")
+                }));
+                continue;
+            }
+        };
         found.extend(targets(&subject, &policy, &answer));
         found.extend(pace(&subject, &answer));
         orders.extend(answer.runs);
@@ -62,12 +72,12 @@ pub(super) async fn examine(
     for document in documents(&orders) {
         found.push(sendable(cloud, &subject, &document).await);
     }
-    Ok((found, orders))
+    (found, orders)
 }
 
 fn targets(subject: &str, policy: &Policy, answer: &Answer) -> Vec<Finding> {
     let mut found: Vec<_> =
-        answer.warnings.iter().map(|one| Finding::warn(subject, one.clone(), "")).collect();
+        answer.warnings.iter().map(|one| Finding::warn(subject, one.clone(), PLAN)).collect();
     let tags: Vec<_> =
         policy.target_tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect();
     let (schedule, count) = (&answer.schedule_name, answer.runs.len());
@@ -86,7 +96,7 @@ fn targets(subject: &str, policy: &Policy, answer: &Answer) -> Vec<Finding> {
     for one in answer.left_out.as_array().map(Vec::as_slice).unwrap_or_default() {
         let field = |name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default();
         let text = format!("left out by {schedule}: {}", field("reason"));
-        found.push(Finding::warn(field("instanceId"), text, ""));
+        found.push(Finding::warn(field("instanceId"), text, PLAN));
     }
     for order in &answer.runs {
         if let Some(Script { skip: Some(skip), fallback, document, .. }) = &order.script {
@@ -130,29 +140,42 @@ fn documents(orders: &[Order]) -> BTreeSet<String> {
     scripts.map(|script| script.document.clone()).collect()
 }
 
-/// The runner's role takes our own documents, and those that are marked.
+/// The runner's role takes our own documents, AWS's, and those that are marked.
 async fn sendable(cloud: &Cloud, subject: &str, name: &str) -> Finding {
-    match cloud.document(name).await {
-        Err(fault) => Finding::warn(subject, format!("document {name}: {fault}"), ""),
+    let marked = async {
+        if !cloud.has_document(name).await? {
+            return Ok(None);
+        }
+        if name.starts_with("Stillpoint-") || name.starts_with("AWS") {
+            return Ok(Some(true));
+        }
+        let tags = cloud.document_tags(name).await?;
+        Ok(Some(tags.get(MARK).is_some_and(|value| value == "true")))
+    };
+    match marked.await {
+        Ok(Some(true)) => Finding::good(subject, format!("document {name} can be sent")),
+        Ok(Some(false)) => Finding::bad(
+            subject,
+            format!("the runner may not send {name}: it has no tag {MARK}=true"),
+            format!(
+                "aws ssm add-tags-to-resource --resource-type Document --resource-id {name} \
+                 --tags Key={MARK},Value=true"
+            ),
+        ),
         Ok(None) => Finding::bad(
             subject,
             format!("there is no SSM document {name} in this Region"),
             "create it, or name another ExecutionHandler; a shared one is named by its ARN",
         ),
-        Ok(Some(facts)) => {
-            let marked = facts.tags.get(MARK).is_some_and(|value| value == "true");
-            if marked || name.starts_with("Stillpoint-") || name.starts_with("AWS") {
-                Finding::good(subject, format!("document {name} can be sent"))
-            } else {
-                Finding::bad(
-                    subject,
-                    format!("the runner may not send {name}: it has no tag {MARK}=true"),
-                    format!(
-                        "aws ssm add-tags-to-resource --resource-type Document --resource-id {name} \
-                         --tags Key={MARK},Value=true"
-                    ),
-                )
-            }
-        }
+        Err(fault) => unseen(subject, name, &fault),
     }
+}
+
+fn unseen(subject: &str, name: &str, fault: &Fault) -> Finding {
+    if grants::is_denied(fault) {
+        let action = format!("look at document {name} ({})", fault.text);
+        return grants::missing(&action, "stillpoint doctor");
+    }
+    let remedy = "once more; if it stays, look at the document in Systems Manager";
+    Finding::warn(subject, format!("document {name} could not be looked at: {fault}"), remedy)
 }

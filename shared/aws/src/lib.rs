@@ -37,7 +37,6 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 pub use stillpoint_drive::outside;
 use stillpoint_drive::outside::Clock;
-pub use survey::DocumentFacts;
 
 /// CreateSnapshots answers within a second or two; whoever waits longer than this keeps
 /// somebody's writers frozen for an answer that is likely lost.

@@ -20,32 +20,24 @@ use crate::fault::fault;
 /// Where `infra/template.yaml` says which version it is of.
 const VERSION_PARAMETER: &str = "/stillpoint/version";
 
-/// An SSM document, as far as a run depends on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DocumentFacts {
-    /// Its tags.
-    pub tags: BTreeMap<String, String>,
-}
-
 impl Cloud {
-    /// The version of the deployed stack; none where nothing is deployed, and how many
-    /// milliseconds this machine's clock is ahead of AWS's, if the answer told a time.
-    ///
-    /// # Errors
-    /// Any fault but that the parameter is not there.
-    pub async fn deployed(&self) -> Result<(Option<String>, Option<i64>), Fault> {
+    /// The version of the deployed stack, none where nothing is deployed; and how many
+    /// milliseconds this machine's clock is ahead of AWS's, if the answer told a time, as one that
+    /// refuses does too.
+    pub async fn deployed(&self) -> (Result<Option<String>, Fault>, Option<i64>) {
         let date = ServerDate::default();
         let request = self.ssm.get_parameter().name(VERSION_PARAMETER);
         let answer = request.customize().interceptor(date.clone()).send().await.map_err(fault);
         let ahead_ms = date.ahead_ms(self.now_ms());
-        match answer {
+        let version = match answer {
             Ok(answer) => {
                 let value = answer.parameter().and_then(|parameter| parameter.value());
-                Ok((value.map(str::to_owned), ahead_ms))
+                Ok(value.map(str::to_owned))
             }
-            Err(fault) if fault.code == "ParameterNotFound" => Ok((None, ahead_ms)),
+            Err(fault) if fault.code == "ParameterNotFound" => Ok(None),
             Err(fault) => Err(fault),
-        }
+        };
+        (version, ahead_ms)
     }
 
     /// The JSON of every deployed policy, by id.
@@ -67,17 +59,23 @@ impl Cloud {
         Ok(found)
     }
 
-    /// A document's facts; none if there is no such document here.
+    /// Whether there is a document of this name here.
     ///
     /// # Errors
     /// Any fault but that it is not there.
-    pub async fn document(&self, name: &str) -> Result<Option<DocumentFacts>, Fault> {
-        let described = self.ssm.describe_document().name(name).send().await.map_err(fault);
-        match described {
-            Ok(_) => {}
-            Err(fault) if fault.code.starts_with("InvalidDocument") => return Ok(None),
-            Err(fault) => return Err(fault),
+    pub async fn has_document(&self, name: &str) -> Result<bool, Fault> {
+        match self.ssm.describe_document().name(name).send().await.map_err(fault) {
+            Ok(_) => Ok(true),
+            Err(fault) if fault.code.starts_with("InvalidDocument") => Ok(false),
+            Err(fault) => Err(fault),
         }
+    }
+
+    /// The tags of a document of this account.
+    ///
+    /// # Errors
+    /// That of the read; AWS's own documents show none.
+    pub async fn document_tags(&self, name: &str) -> Result<BTreeMap<String, String>, Fault> {
         let request = self
             .ssm
             .list_tags_for_resource()
@@ -86,7 +84,7 @@ impl Cloud {
         let answer = request.send().await.map_err(fault)?;
         let tags =
             answer.tag_list().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned()));
-        Ok(Some(DocumentFacts { tags: tags.collect() }))
+        Ok(tags.collect())
     }
 }
 

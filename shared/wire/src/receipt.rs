@@ -36,6 +36,10 @@ pub struct Receipt {
     /// The boot that the times below belong to.
     #[serde(default)]
     pub boot_id: String,
+    /// What the instance's clock shows, in ms since the epoch; only a dry-run says it, for whoever
+    /// looks after clocks. Nothing is proven with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ms: Option<u64>,
     /// The hold itself; absent when there never was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,

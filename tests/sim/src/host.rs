@@ -352,6 +352,7 @@ impl World {
             reason: String::new(),
             agent: "sim".to_owned(),
             boot_id: host.boot_id(),
+            clock_ms: None,
             hold: None,
             frozen: vec![],
             left_out: vec![],

@@ -4,6 +4,8 @@ carries it out.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scenarios.account import Account
@@ -12,6 +14,10 @@ from scenarios.conftest import Launch
 from scenarios.instance import Instance
 from scenarios.operator import Operator
 from scenarios.policies import document, policy
+
+DELETE_AFTER = "stillpoint:delete-after"
+PAST = "2020-01-01T00:00:00.000Z"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def documents(account: Account) -> None:
@@ -29,6 +35,17 @@ def made(account: Account, policy_id: str, count: int) -> list[str]:
     until(lambda: all(one["State"] == "completed" for run in ids for one in account.snapshots(run)),
           "the snapshots are completed")
     return ids[::-1]
+
+
+def reap(account: Account) -> Any:
+    answer, is_error = account.invoke("stillpoint-reaper", {})
+    assert not is_error, answer
+    return answer
+
+
+def end_grace(account: Account, run_id: str) -> None:
+    ids = [one["SnapshotId"] for one in account.snapshots(run_id)]
+    account.ec2.create_tags(Resources=ids, Tags=[{"Key": DELETE_AFTER, "Value": PAST}])
 
 
 def test_the_plan_has_the_reason_for_every_set(
@@ -56,6 +73,43 @@ def test_the_plan_has_the_reason_for_every_set(
     assert "good set 1 of the 1 that stay" in text and "1 newer good sets stay" in text
 
 
+def test_a_set_goes_in_two_phases_and_a_locked_one_stays(
+    account: Account, instance: Instance
+) -> None:
+    details = policy(instance.target, "Retention-Calm")
+    details["Schedules"][0]["RetainRule"] = {"Count": 1}
+    account.put_policy("retention-phases", details)
+    newest, older, oldest = made(account, "retention-phases", 3)
+    (first,) = account.snapshots(oldest)
+    own = account.ec2.create_snapshot(VolumeId=first["VolumeId"], Description="by hand")
+    account.ec2.create_tags(Resources=[own["SnapshotId"]], Tags=first["Tags"])
+
+    assert reap(account)["marked"] == 2
+    for run, marked in ((newest, 0), (older, 1), (oldest, 1)):
+        assert sum(DELETE_AFTER in one["tags"] for one in account.snapshots(run)) == marked, run
+    # Nothing goes before its grace is over.
+    done = reap(account)
+    assert (done["marked"], done["deleted"]) == (0, {}), done
+
+    (locked,) = account.snapshots(older)
+    account.ec2.lock_snapshot(SnapshotId=locked["SnapshotId"], LockMode="governance",
+                              LockDuration=1)
+    for run in (older, oldest):
+        end_grace(account, run)
+    done = reap(account)
+    assert done["deleted"] == {"retention-phases": 1} and not done["failed"], done
+    assert [one["SnapshotId"] for one in account.snapshots(oldest)] == [own["SnapshotId"]]
+    (kept,) = account.snapshots(older)
+    assert DELETE_AFTER not in kept["tags"], "a locked set is not marked any more"
+
+    account.ec2.unlock_snapshot(SnapshotId=locked["SnapshotId"])
+    assert reap(account)["marked"] == 1
+    end_grace(account, older)
+    assert reap(account)["deleted"] == {"retention-phases": 1}
+    assert account.snapshots(older) == []
+    assert len(account.snapshots(newest)) == 1
+
+
 def test_the_reaper_carries_out_what_is_asked_for_and_says_what_it_did(
     account: Account, operator: Operator, instance: Instance
 ) -> None:
@@ -65,7 +119,7 @@ def test_the_reaper_carries_out_what_is_asked_for_and_says_what_it_did(
     newest, older = made(account, "retention-asked", 2)
 
     def marks(run: str) -> set[bool]:
-        return {"stillpoint:delete-after" in one["tags"] for one in account.snapshots(run)}
+        return {DELETE_AFTER in one["tags"] for one in account.snapshots(run)}
 
     assert (marks(newest), marks(older)) == ({False}, {False})
     done = operator.json("retain", "--yes")

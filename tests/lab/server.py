@@ -183,6 +183,9 @@ class Server:
                 return {}
             case "POST", ["faults"]:
                 return self._faults.change(body)
+            case "POST", ["snapshots", "start-times"]:
+                self._emulator.set_start_times(body)
+                return {}
             case "POST", ["restore"]:
                 return self._pool.restore(list(body["snapshotIds"]))
             case "POST", ["release"]:

@@ -16,12 +16,14 @@ from ..ports import Hooks, ServiceError
 from . import (
     authorisation,
     formation,
+    history,
     moto_calls,
     paging,
     schedules,
     services,
     snapshot_calls,
     snapshot_locks,
+    tags,
 )
 from .check import self_check
 
@@ -40,6 +42,7 @@ class Emulator:
         schedules.install()
         snapshot_calls.install(hooks)
         snapshot_locks.install()
+        tags.install()
         paging.install()
         self._ec2 = moto_calls.ec2_backend()
         self._ami = self._ec2.register_image(name="lab", description="the lab's image")
@@ -158,3 +161,6 @@ class Emulator:
         snapshot = self._ec2.snapshots.get(snapshot_id)
         if snapshot is not None:
             snapshot.status = "completed"
+
+    def set_start_times(self, times: dict[str, float]) -> None:
+        history.set_start_times(times)

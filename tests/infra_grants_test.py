@@ -30,8 +30,8 @@ ALSO = {
 NEVER = {
     # Looking for overdue runs is the guard's.
     "Runner": {"dynamodb:Query"},
-    # It drives runs with the runner's code and begins nothing; plans are not made either.
-    "Guard": {"ec2:CreateSnapshots", "ssm:GetParameter"},
+    # It drives runs with the runner's code and begins nothing.
+    "Guard": {"ec2:CreateSnapshots"},
 }
 
 

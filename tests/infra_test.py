@@ -69,6 +69,7 @@ CALLS = {
         "ssm:ListCommands",
         "ssm:ListCommandInvocations",
         "ssm:CancelCommand",
+        "ssm:GetParameter",
         "ssm:GetParametersByPath",
         "events:PutEvents",
         "dynamodb:GetItem",

@@ -50,6 +50,11 @@ class Account:
         self.ssm.put_parameter(Name=POLICY_PREFIX + policy_id, Value=json.dumps(details),
                                Type="String", Overwrite=True)
 
+    def expect_schedule(self, policy_id: str, schedule: str, cron: str) -> None:
+        """What infra/policy.yaml writes down beside a schedule, without the schedule."""
+        value = {"policyId": policy_id, "schedule": schedule, "expression": cron, "timeZone": "UTC"}
+        self.ssm.put_parameter(Name=f"/stillpoint/schedules/{policy_id}/1", Value=json.dumps(value), Type="String")
+
     def put_document(self, name: str, content: str, marked_for_dlm: bool = True) -> None:
         tags = [{"Key": "DLMScriptsAccess", "Value": "true"}] if marked_for_dlm else []
         self.ssm.create_document(Name=name, Content=content, DocumentType="Command",

@@ -17,8 +17,10 @@ from scenarios.checks import until
 from scenarios.instance import Instance
 from scenarios.operator import Operator
 from scenarios.places import CLI, INFRA
-from scenarios.policies import SECOND_SCHEDULE, policy
+from scenarios.policies import SCHEDULE, SECOND_SCHEDULE, policy
 
+# A policy that has a schedule on record, a start window of a minute, and no schedule that fires.
+UNFIRED = "unfired"
 # Creating the stack takes less; a firing that is nearer would be missed.
 _STACK_S = 10
 
@@ -86,6 +88,9 @@ def scheduled(account: Account) -> Iterator[Scheduled]:
                   "TagsToAdd": [{"Key": "asked-by", "Value": SECOND_SCHEDULE}]}
         details["Schedules"] = [first, second]
     del whole["Schedules"][0]["CreateRule"]["Scripts"]
+    # And one that nothing fires, of which only the guard can tell.
+    account.put_policy(UNFIRED, whole | {"Stillpoint": {"StartWithinMinutes": 1}})
+    account.expect_schedule(UNFIRED, SCHEDULE, cron)
     deploy_policy(account.cloud.client, INFRA, "scheduled", broken)
     deploy_policy(account.cloud.client, INFRA, "coinciding", whole)
     yield Scheduled(at.strftime("%Y-%m-%dT%H:%M:%SZ"), instance)

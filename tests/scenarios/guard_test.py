@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC, datetime
 
 import pytest
 
 from scenarios.account import Account
 from scenarios.checks import assert_crash, one_set, runners, until
-from scenarios.conftest import Launch
+from scenarios.conftest import UNFIRED, Launch, Scheduled
 from scenarios.instance import Instance
 from scenarios.policies import document, policy
 
@@ -65,6 +66,19 @@ def test_a_run_whose_runner_died_is_thawed_by_the_guard(
     assert len(one_set(account, event)) == 1
     # The dead runner's message is in flight until its visibility timeout, minutes from now.
     account.purge()
+
+
+def test_a_firing_that_never_came_is_told_when_its_own_window_is_over(
+    account: Account, scheduled: Scheduled
+) -> None:
+    due = datetime.fromisoformat(scheduled.nominal)
+    # The window of this policy is a minute, and the guard looks every minute.
+    left_s = (due - datetime.now(UTC)).total_seconds() + 60 + 2 * 60
+    until(lambda: account.finished.matching(policyId=UNFIRED), "the missing firing is told", left_s)
+    (event,) = account.finished.matching(policyId=UNFIRED)
+    assert (event["outcome"], event["code"], event["nominalTime"]) == ("failed", "SP1007", scheduled.nominal)
+    told_s = (datetime.fromisoformat(event["endedAt"]) - due).total_seconds()
+    assert 60 <= told_s < 60 + 10 * 60, "not before the window is over, and soon after"
 
 
 def test_a_dead_letter_stays_until_it_can_be_finished(account: Account, instance: Instance) -> None:

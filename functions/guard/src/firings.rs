@@ -3,13 +3,11 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use stillpoint_drive::outside::{Account, Bus, Clock, Deployed, Fault, Firing};
-use stillpoint_policy::{Cron, START_WITHIN_MINUTES};
+use stillpoint_policy::{Cron, START_WITHIN_ALLOWED, START_WITHIN_MINUTES, parse};
 use stillpoint_telemetry::RefusalCode;
 use stillpoint_wire::event::{RUN_FINISHED, RunFinished};
 use stillpoint_wire::ids;
 
-/// A firing may reach the planner until its start window is over.
-const START_WINDOW: SignedDuration = SignedDuration::from_mins(START_WITHIN_MINUTES as i64);
 /// How far back it is looked. Whoever finds the guard itself dead for so long knows more
 /// than the guard does.
 const LOOK_BACK: SignedDuration = SignedDuration::from_mins(30);
@@ -19,7 +17,7 @@ const FIRINGS_MAX: usize = 4;
 /// The firings that should have reached the planner by now and did not.
 pub(crate) async fn missing<A: Account>(account: &A) -> Result<Vec<Firing>, Fault> {
     let now = timestamp(account.now_ms());
-    let (from, until) = (now - START_WINDOW - LOOK_BACK, now - START_WINDOW);
+    let (narrowest, widest) = START_WITHIN_ALLOWED.into_inner();
     let mut missing = vec![];
     for schedule in account.deployed().await? {
         let (cron, zone) = match read(&schedule) {
@@ -29,8 +27,18 @@ pub(crate) async fn missing<A: Account>(account: &A) -> Result<Vec<Firing>, Faul
                 continue;
             }
         };
-        let from = from.max(timestamp(schedule.since_ms));
-        let due = cron.firings_after(&zone, from).take_while(|time| *time <= until);
+        let since = timestamp(schedule.since_ms);
+        let due_in = |longest: SignedDuration, shortest: SignedDuration| {
+            let (from, until) = (since.max(now - longest - LOOK_BACK), now - shortest);
+            cron.firings_after(&zone, from).take_while(move |time| *time <= until)
+        };
+        if due_in(minutes(widest), minutes(narrowest)).next().is_none() {
+            // Over or not, whatever the policy says of its window: it need not be asked.
+            continue;
+        }
+        // A firing may reach the planner until its start window is over.
+        let window = start_window(account, &schedule.policy_id).await?;
+        let due = due_in(window, window);
         for time in due.take(FIRINGS_MAX) {
             let firing = Firing {
                 policy_id: schedule.policy_id.clone(),
@@ -43,6 +51,21 @@ pub(crate) async fn missing<A: Account>(account: &A) -> Result<Vec<Firing>, Faul
         }
     }
     Ok(missing)
+}
+
+/// The policy's own start window: its document says, and may be changed without its schedules.
+async fn start_window<A: Account>(account: &A, policy_id: &str) -> Result<SignedDuration, Fault> {
+    let json = match account.policy_json(policy_id).await {
+        // As one that cannot be read, which has DLM's window.
+        Err(fault) if fault.code == "ParameterNotFound" => String::new(),
+        json => json?,
+    };
+    let within = parse(policy_id, &json).map(|policy| policy.settings.start_within_minutes);
+    Ok(minutes(within.unwrap_or(START_WITHIN_MINUTES)))
+}
+
+fn minutes(number: u32) -> SignedDuration {
+    SignedDuration::from_mins(number.into())
 }
 
 fn read(schedule: &Deployed) -> Result<(Cron, TimeZone), String> {

@@ -35,4 +35,7 @@ pub use policy::{
 };
 pub use report::FieldError;
 pub use rules::{Age, FastRestore, RegionCopy, Retain, RetainUnit, Share, Zone};
-pub use settings::{Blackout, RetentionSettings, START_WITHIN_MINUTES, ScriptSettings, Settings};
+pub use settings::{
+    Blackout, RetentionSettings, START_WITHIN_ALLOWED, START_WITHIN_MINUTES, ScriptSettings,
+    Settings,
+};

@@ -9,6 +9,9 @@ use jiff::tz::TimeZone;
 
 /// DLM begins within 60 minutes of the scheduled time.
 pub const START_WITHIN_MINUTES: u32 = 60;
+/// What a policy may say instead. A firing is delivered within an hour or not at all; a run may
+/// wait longer only in our queue.
+pub const START_WITHIN_ALLOWED: std::ops::RangeInclusive<u32> = 1..=720;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

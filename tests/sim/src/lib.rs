@@ -28,7 +28,7 @@ pub use reach::must_reach;
 
 /// 2027-01-15T08:00:00Z; every night begins then.
 pub const BEGINNING_MS: u64 = 1_800_000_000_000;
-/// How long after its time a run may begin.
+/// How long after its time a run may begin, where its policy says nothing else.
 pub const WINDOW_MS: u64 = 3_600_000;
 
 /// What many nights came to.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stillpoint_drive::outside::{Deployed, Firing};
 
 use crate::exec::Exec;
@@ -119,8 +119,17 @@ fn people(world: &Arc<World>) {
     state.ec2.neighbours = neighbours;
     for policy in 1..=policies {
         let id = format!("policy-{policy}");
-        let json = policy_json(&mut state.rng, policy);
-        state.policies.insert(id.clone(), json);
+        let mut document = policy_document(&mut state.rng, policy);
+        // The first has DLM's window, the other a narrow or a wide one of its own.
+        let window_ms = match (policy, instances % 2) {
+            (1, _) => WINDOW_MS,
+            (_, 0) => 20 * MINUTE_MS,
+            _ => 150 * MINUTE_MS,
+        };
+        if window_ms != WINDOW_MS {
+            document["Stillpoint"] = json!({ "StartWithinMinutes": window_ms / MINUTE_MS });
+        }
+        state.policies.insert(id.clone(), document.to_string());
         let in_ms = MINUTE_MS * (1 + state.rng.below(2));
         let nominal_time = time(BEGINNING_MS + in_ms);
         let firing =
@@ -136,7 +145,7 @@ fn people(world: &Arc<World>) {
                 time_zone: "UTC".into(),
                 since_ms: BEGINNING_MS,
             });
-            state.expected.push((firing.clone(), BEGINNING_MS + in_ms));
+            state.expected.push((firing.clone(), BEGINNING_MS + in_ms, window_ms));
         } else {
             state.reach("on demand");
         }
@@ -149,7 +158,7 @@ fn time(ms: u64) -> String {
     format!("2027-01-15T08:{minutes:02}:00Z")
 }
 
-fn policy_json(rng: &mut Rng, number: u64) -> String {
+fn policy_document(rng: &mut Rng, number: u64) -> Value {
     let document = rng.pick(&["Stillpoint-Filesystem", "Stillpoint-Filesystem", "Custom-Quiesce"]);
     let stages = match rng.below(20) {
         0 => json!(["PRE"]),
@@ -182,5 +191,4 @@ fn policy_json(rng: &mut Rng, number: u64) -> String {
             "RetainRule": { "Count": 7 },
         }],
     })
-    .to_string()
 }

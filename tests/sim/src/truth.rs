@@ -245,7 +245,7 @@ impl World {
     pub(crate) fn is_over(&self) -> bool {
         let now_ms = self.exec.now_ms();
         let state = self.state();
-        let told = |(firing, at_ms): &(stillpoint_drive::outside::Firing, u64)| {
+        let told = |(firing, at_ms, _): &(stillpoint_drive::outside::Firing, u64, u64)| {
             *at_ms < now_ms && state.fired.contains(firing)
         };
         state.expected.iter().all(told)
@@ -295,8 +295,8 @@ impl World {
                 broken.push(format!("I4: no post-script after the pre-script {id} of {run_id}"));
             }
         }
-        for (firing, at_ms) in &state.expected {
-            let over_ms = at_ms + crate::WINDOW_MS;
+        for (firing, at_ms, window_ms) in &state.expected {
+            let over_ms = at_ms + window_ms;
             if !state.fired.contains(firing) {
                 broken.push(format!("I6: {firing:?} is neither planned nor told as missing"));
             } else if state.found_missing.contains(firing) && !state.rang(over_ms) {

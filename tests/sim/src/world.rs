@@ -41,8 +41,8 @@ pub(crate) struct State {
     pub(crate) fired: BTreeSet<Firing>,
     /// Those that the guard put on record, since nobody else had.
     pub(crate) found_missing: BTreeSet<Firing>,
-    /// Firings that should reach the planner, and their times.
-    pub(crate) expected: Vec<(Firing, u64)>,
+    /// Firings that should reach the planner, their times, and how long after it they may.
+    pub(crate) expected: Vec<(Firing, u64, u64)>,
     pub(crate) queues: Vec<Queue>,
     /// Every run that was ever asked for.
     pub(crate) requested: BTreeMap<String, Order>,

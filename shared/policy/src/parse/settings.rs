@@ -12,7 +12,9 @@ use super::script_settings;
 use crate::policy::{Handler, Policy, Schedule};
 use crate::reader::{At, Object};
 use crate::report::Report;
-use crate::settings::{Blackout, RetentionSettings, START_WITHIN_MINUTES, Settings};
+use crate::settings::{
+    Blackout, RetentionSettings, START_WITHIN_ALLOWED, START_WITHIN_MINUTES, Settings,
+};
 
 pub(super) const NAME: &str = "Stillpoint";
 const FIELDS: [&str; 6] = [
@@ -24,8 +26,6 @@ const FIELDS: [&str; 6] = [
     "Scripts",
 ];
 const MAX_BLACKOUTS: usize = 50;
-/// A firing is delivered within an hour or not at all; a run may wait longer only in our queue.
-const START_WITHIN: std::ops::RangeInclusive<u32> = 1..=720;
 const GOOD_SETS: std::ops::RangeInclusive<u32> = 1..=1000;
 const WEEKDAYS: [(&str, Weekday); 7] = [
     ("SUN", Weekday::Sunday),
@@ -57,7 +57,7 @@ pub(super) fn read(around: &Object<'_>, report: &mut Report) -> Read {
     let blackouts = blackouts.iter().filter_map(|entry| blackout(entry, report)).collect();
     let start_within = object.get("StartWithinMinutes");
     let start_within =
-        start_within.and_then(|field| field.whole(report, START_WITHIN, "(minutes)"));
+        start_within.and_then(|field| field.whole(report, START_WITHIN_ALLOWED, "(minutes)"));
     let good_sets = object.get("MinimumGoodSets");
     let good_sets = good_sets.and_then(|field| field.whole(report, GOOD_SETS, "(sets)"));
     let required = object.boolean_or(report, "RequireApplicationConsistency", false);

@@ -181,7 +181,7 @@ async fn carry_out(request: &Request, how: CarryOut, context: &Context) -> Resul
     let cloud = context.cloud().await?;
     let prepared =
         prepare(&cloud, request, &context.request_id()).await.map_err(|refusal| match refusal {
-            Refusal::Request(lines) => Failure::BadInput(lines),
+            Refusal::Request(refused) => Failure::BadInput(refused.told()),
             Refusal::Fault(fault) => fault.into(),
         })?;
     if how.dry_run && context.out.json {

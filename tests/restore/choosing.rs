@@ -26,7 +26,9 @@ fn of_instance(before_ms: Option<u64>, application: bool) -> Selector {
 fn the_newest_set_before_a_time() {
     let sets = sets();
     let chosen = |before, application| {
-        choose(&sets, &of_instance(before, application)).map(|one| one.set.set_id.clone())
+        choose(&sets, &of_instance(before, application))
+            .map(|one| one.set.set_id.clone())
+            .map_err(|refused| refused.to_string())
     };
     assert_eq!(chosen(None, false).unwrap(), "run-3");
     assert_eq!(chosen(Some(2_999), false).unwrap(), "run-2");
@@ -51,7 +53,7 @@ fn what_cannot_be_restored_is_refused() {
     let refused = |change: &dyn Fn(&mut SetSeen)| {
         let mut one = set();
         change(&mut one);
-        choose(&[one], &Selector::Run("run-1".into())).unwrap_err()
+        choose(&[one], &Selector::Run("run-1".into())).unwrap_err().to_string()
     };
     assert!(refused(&|one| one.snapshots[0].completed = false).contains("not all"));
     assert!(refused(&|one| drop(one.snapshots.pop())).contains("only 2 of its 3"));

@@ -5,6 +5,7 @@ mod choosing;
 mod cloud;
 mod ends;
 mod kills;
+mod refusals;
 mod world;
 
 use std::collections::BTreeMap;

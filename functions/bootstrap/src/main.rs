@@ -7,7 +7,6 @@ use context::{Context, Function};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 use stillpoint_aws::Cloud;
-use stillpoint_planner::Refusal;
 use stillpoint_wire::queue::QueueEvent;
 
 #[tokio::main]
@@ -20,7 +19,7 @@ async fn main() -> Result<(), Error> {
             run(service_fn(|event: LambdaEvent<Value>| async move {
                 stillpoint_planner::handle(cloud, &event.payload, &event.context.request_id)
                     .await
-                    .map_err(diagnostic)
+                    .map_err(|refusal| diagnostic(refusal.code.as_str(), refusal.text))
             }))
             .await
         }
@@ -56,7 +55,7 @@ async fn main() -> Result<(), Error> {
                 let (request_id, dead_at_ms) = (&event.context.request_id, event.context.deadline);
                 stillpoint_restorer::handle(cloud, &event.payload, request_id, dead_at_ms)
                     .await
-                    .map_err(Error::from)
+                    .map_err(|refused| diagnostic(refused.code.as_str(), refused.lines.join("\n")))
             }))
             .await
         }
@@ -72,6 +71,6 @@ async fn main() -> Result<(), Error> {
     }
 }
 
-fn diagnostic(refusal: Refusal) -> Diagnostic {
-    Diagnostic { error_type: refusal.code.as_str().to_owned(), error_message: refusal.text }
+fn diagnostic(code: &str, text: String) -> Diagnostic {
+    Diagnostic { error_type: code.to_owned(), error_message: text }
 }

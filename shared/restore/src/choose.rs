@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::{RefusalCode, Refused};
+
 /// How a set is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -70,13 +72,18 @@ pub struct Chosen<'s> {
 ///
 /// # Errors
 /// Why there is no such set, naming what is there instead.
-pub fn choose<'s>(sets: &'s [SetSeen], selector: &Selector) -> Result<Chosen<'s>, String> {
+pub fn choose<'s>(sets: &'s [SetSeen], selector: &Selector) -> Result<Chosen<'s>, Refused> {
     match selector {
         Selector::Run(set_id) => {
             let set = sets.iter().find(|set| set.set_id == *set_id);
-            let set = set.ok_or_else(|| format!("there is no set of {set_id}"))?;
+            let set = set.ok_or_else(|| {
+                Refused::new(RefusalCode::NoSet, format!("there is no set of {set_id}"))
+            })?;
             match unusable(set) {
-                Some(why) => Err(format!("the set of {set_id} cannot be restored: {why}")),
+                Some(why) => {
+                    let line = format!("the set of {set_id} cannot be restored: {why}");
+                    Err(Refused::new(RefusalCode::Unusable, line))
+                }
                 None => Ok(Chosen { set, warnings: warnings(set) }),
             }
         }
@@ -94,10 +101,11 @@ pub fn choose<'s>(sets: &'s [SetSeen], selector: &Selector) -> Result<Chosen<'s>
             };
             let set = of_instance.iter().find(fits).ok_or_else(|| {
                 let what = if *application { "application-consistent set" } else { "set" };
-                format!(
+                let line = format!(
                     "{instance_id} has no {what} that can be restored among the {} that there are",
                     of_instance.len()
-                )
+                );
+                Refused::new(RefusalCode::NoSet, line)
             })?;
             let mut warnings = warnings(set);
             if let Some(newer) = of_instance.first().filter(|newest| newest.set_id != set.set_id) {

@@ -24,6 +24,7 @@
 
 mod apply;
 mod choose;
+mod code;
 mod end;
 mod job;
 mod next;
@@ -33,6 +34,7 @@ mod world;
 
 pub use apply::apply;
 pub use choose::{Chosen, Selector, SetSeen, SnapshotSeen, choose};
+pub use code::{RefusalCode, Refused};
 pub use job::{Act, Fact, Job, Next, Phase, Verdict};
 pub use next::{next, refused};
 pub use order::{Goal, Item, Launch, Order, Source, VolumeOptions};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use stillpoint_restore::{
-    Launch, Order, Selector, SetSeen, SnapshotSeen, Target, VolumeOptions, Wanted, choose, plan,
-    undo,
+    Launch, Order, RefusalCode, Refused, Selector, SetSeen, SnapshotSeen, Target, VolumeOptions,
+    Wanted, choose, plan, undo,
 };
 use stillpoint_retention::{Kind, State};
 use stillpoint_wire::{ids, tags, time};
@@ -39,8 +39,8 @@ pub struct Prepared {
 /// Why there is nothing to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// What is asked for cannot be done; a line for each thing that is wrong.
-    Request(Vec<String>),
+    /// What is asked for cannot be done.
+    Request(Refused),
     /// EC2 or the records did not answer.
     Fault(Fault),
 }
@@ -51,17 +51,23 @@ impl From<Fault> for Refusal {
     }
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Request(lines) => f.write_str(&lines.join("\n")),
-            Self::Fault(fault) => fault.fmt(f),
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self::Request(refused)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Request(refused) => refused,
+            Refusal::Fault(fault) => Self::new(RefusalCode::NotAnswered, fault.to_string()),
         }
     }
 }
 
 fn wrong(line: impl Into<String>) -> Refusal {
-    Refusal::Request(vec![line.into()])
+    Refused::new(RefusalCode::Request, line).into()
 }
 
 /// Plans what a request asks for; changes nothing.
@@ -78,18 +84,19 @@ pub async fn prepare<O: Shelf + Machines + Jobs + Clock>(
     let id = ids::job_id(if drill { "drill" } else { "restore" }, request_id);
     if let Some(job_id) = &request.undo {
         let recorded = outside.load_job(job_id).await?;
-        let recorded = recorded
-            .ok_or_else(|| wrong(format!("undo: found {job_id}, of which there is no record")))?;
-        let order = undo(&recorded.job, id, now_ms + RESTORE_MS).map_err(lines)?;
+        let no_record = format!("undo: found {job_id}, of which there is no record");
+        let recorded = recorded.ok_or_else(|| Refused::new(RefusalCode::NoWayBack, no_record))?;
+        let order = undo(&recorded.job, id, now_ms + RESTORE_MS);
+        let order = order.map_err(|errors| refused(RefusalCode::NoWayBack, &errors))?;
         return Ok(Prepared { order, set: None, warnings: vec![] });
     }
     let (found, selector) = find(outside, request).await?;
     let sets = sets(&found);
     let selector = match selector {
         Some(selector) => selector,
-        None => Selector::Run(longest_not_drilled(&found, &sets).map_err(wrong)?),
+        None => Selector::Run(longest_not_drilled(&found, &sets)?),
     };
-    let chosen = choose(&sets, &selector).map_err(wrong)?;
+    let chosen = choose(&sets, &selector)?;
     let target = target(outside, request, chosen.set).await?;
     let timeout_ms = u64::from(request.timeout_seconds.unwrap_or(DRILL_SECS)) * 1_000;
     let wanted = Wanted {
@@ -105,12 +112,13 @@ pub async fn prepare<O: Shelf + Machines + Jobs + Clock>(
         },
         deadline_ms: now_ms + if drill { timeout_ms + AROUND_DRILL_MS } else { RESTORE_MS },
     };
-    let order = plan(wanted, chosen.set).map_err(lines)?;
+    let order = plan(wanted, chosen.set);
+    let order = order.map_err(|errors| refused(RefusalCode::Request, &errors))?;
     Ok(Prepared { order, set: Some(chosen.set.clone()), warnings: chosen.warnings })
 }
 
-fn lines(errors: Vec<stillpoint_restore::PlanError>) -> Refusal {
-    Refusal::Request(errors.iter().map(ToString::to_string).collect())
+fn refused(code: RefusalCode, errors: &[stillpoint_restore::PlanError]) -> Refused {
+    Refused { code, lines: errors.iter().map(ToString::to_string).collect() }
 }
 
 /// The snapshots that may be meant, and how one set among them is; none where that is for the
@@ -185,7 +193,7 @@ fn sets(found: &[Snapshot]) -> Vec<SetSeen> {
 }
 
 /// The newest set of the instance whose last drill is the longest ago.
-fn longest_not_drilled(found: &[Snapshot], sets: &[SetSeen]) -> Result<String, String> {
+fn longest_not_drilled(found: &[Snapshot], sets: &[SetSeen]) -> Result<String, Refused> {
     let drilled_at = |one: &Snapshot| {
         let verdict = one.tags.get(tags::DRILL)?;
         verdict.split(' ').nth(1).and_then(time::epoch_ms)
@@ -207,11 +215,14 @@ fn longest_not_drilled(found: &[Snapshot], sets: &[SetSeen]) -> Result<String, S
     }
     due.sort_unstable();
     let first = due.first().map(|(_, set_id)| (*set_id).to_owned());
-    let why = match sets {
-        [] => "policyId: found a policy without sets, allowed one that has made a set",
-        _ => "the newest set of each instance was drilled already",
+    let (code, why) = match sets {
+        [] => (
+            RefusalCode::NoSet,
+            "policyId: found a policy without sets, allowed one that has made a set",
+        ),
+        _ => (RefusalCode::AllDrilled, "the newest set of each instance was drilled already"),
     };
-    first.ok_or_else(|| why.to_owned())
+    first.ok_or_else(|| Refused::new(code, why))
 }
 
 async fn target<O: Machines>(

@@ -2,7 +2,7 @@
 
 Job: turn the short forms (`!Ref X`, `!GetAtt X.Y`) into the long ones, and hand out the parts that
 the tests ask for: resources by type, the statements of a role. It resolves no reference and knows
-no rule; the rules are in tests/infra_test.py.
+no rule; the rules are in the tests beside it.
 """
 
 from pathlib import Path

@@ -12,7 +12,7 @@ const WILDCARDS: readonly (readonly [RegExp, string])[] = [
   [
     /^\*$/,
     "These calls know no resource-level permission; the Region is the only bound that IAM offers. " +
-      "tests/infra_test.py holds the list of them.",
+      "tests/infra/calls.py has the list of them.",
   ],
   [
     /:parameter\/stillpoint\/[a-z]+\/?\*$/,

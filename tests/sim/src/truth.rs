@@ -1,5 +1,5 @@
 //! The promises, as predicates on what really happened. I5 and I8 are not here: nothing in
-//! this world deletes, and permissions are a matter of `tests/infra_test.py`.
+//! this world deletes, and permissions are a matter of `tests/infra`.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! The one test binary; a line for each room, and for what they share.
 mod agent;
+mod budget;
 mod drive;
 mod policy;
 mod restore;

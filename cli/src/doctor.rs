@@ -5,9 +5,12 @@ mod account;
 mod agents;
 mod answer;
 mod clock;
+mod documents;
 mod finding;
 mod grants;
+mod load;
 mod policies;
+mod quotas;
 mod roles;
 
 use clap::Args;
@@ -57,12 +60,16 @@ pub(crate) async fn go(doctor: Doctor, context: &Context) -> Result<Exit, Failur
         findings.push(Finding::warn("policies", "none is deployed: nothing is scheduled", remedy));
     }
     let wanted = |id: &&String| doctor.policy.is_empty() || doctor.policy.contains(id);
-    let mut orders = vec![];
+    let (mut orders, mut load) = (vec![], load::Load::default());
     for (id, json) in deployed.iter().filter(|(id, _)| wanted(id)) {
-        let (found, runs) = policies::examine(&cloud, id, json).await;
-        findings.extend(found);
-        orders.extend(runs);
+        let examined = policies::examine(&cloud, id, json).await;
+        findings.extend(examined.findings);
+        orders.extend(examined.orders);
+        load.add(examined.load);
     }
+    // Who may not see snapshots is told by the grants.
+    let unfinished = cloud.unfinished(&load.volumes()).await.ok();
+    findings.extend(quotas::judge(&load, unfinished.as_ref()));
     if doctor.probe {
         findings.extend(agents::examine(&cloud, &orders, ahead_ms, &context.out).await);
     } else if !orders.is_empty() {

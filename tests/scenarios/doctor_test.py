@@ -56,6 +56,13 @@ def test_a_healthy_policy_is_exit_0(account: Account, operator: Operator, agent:
     good = {one["subject"]: one["text"] for one in found if one["level"] == "ok"}
     assert good["deployed"] == "version 0.1.0" and "AWS" in good["clock"]
     assert good[instance.id] == "would freeze /data"
+    (nightly, *_) = account.plan(policyId="doctor-healthy", dryRun=True)["nextFirings"]
+    assert good["quota CreateSnapshots"].startswith(f"1 run(s) at {nightly['at']} (doctor-healthy): ")
+    assert "EC2 grants 100 at once and 5 a second, so that the last begins after 0 s of its 60 min" in (
+        good["quota CreateSnapshots"])
+    # 7 nightly sets of one volume.
+    assert good["quota snapshots"].startswith("about 7 are kept") and good["quota DeleteSnapshot"].startswith("about 1 a day")
+    assert good["quota unfinished snapshots"] == "at most 0 of 5 of one volume (1 of st1, sc1)"
 
 
 def test_a_policy_that_matches_nothing(account: Account, operator: Operator) -> None:
@@ -98,6 +105,22 @@ def test_a_volume_that_cannot_be_frozen(account: Account, operator: Operator, ag
     code, found = examine(operator, "--policy", "doctor-unfrozen", "--probe")
     (volume,) = [one["volumeId"] for one in instance.volumes if one["mount"] == "/more"]
     assert code == 1 and any(f"{volume} (/dev/sdg) is in the set and cannot be frozen" in text for text in bad(found))
+
+
+def test_policies_that_want_the_same_volume_at_the_same_time(
+    account: Account, operator: Operator, launch: Launch
+) -> None:
+    instance = launch("doctor-shared")
+    names = ("doctor-shared-a", "doctor-shared-b")
+    for name in names:
+        account.put_policy(name, policy(instance.target, "Stillpoint-Filesystem"))
+    _, found = examine(operator, "--policy", names[0], "--policy", names[1])
+    (volume,) = [one["volumeId"] for one in instance.volumes if one["mount"] == "/data"]
+    (one,) = [one for one in found if one["subject"] == "quota snapshots of a volume"]
+    assert one["level"] == "warn" and one["text"].startswith(f"{volume} is in the sets of several policies at ")
+    assert ", ".join(names) in one["text"] and "Amazon EBS endpoints and quotas" in one["remedy"]
+    _, alone = examine(operator, "--policy", names[0])
+    assert not [one for one in alone if one["subject"] == "quota snapshots of a volume"]
 
 
 # --- what an agent says of itself -------------------------------------------------------------------

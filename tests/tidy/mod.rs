@@ -124,6 +124,7 @@ fn the_arrows_between_rooms_are_those_of_the_architecture() {
             "stillpoint-cli",
             &[
                 "stillpoint-aws",
+                "stillpoint-budget",
                 "stillpoint-planner",
                 "stillpoint-policy",
                 "stillpoint-restore",

@@ -1,9 +1,10 @@
 //! What only a person's command line reads: what is deployed, which policies there are, whether a
-//! document can be sent, and how far two clocks are apart.
+//! document can be sent, what EC2 has not finished, and how far two clocks are apart.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_ec2::types::Filter;
 use aws_sdk_ssm::types::ResourceTypeForTagging;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -16,6 +17,7 @@ use stillpoint_drive::outside::{Clock, Fault};
 
 use crate::Cloud;
 use crate::fault::fault;
+use crate::inventory::{EC2_PAGE, FILTER_VALUES_MAX};
 
 /// Where `infra/template.yaml` says which version it is of.
 const VERSION_PARAMETER: &str = "/stillpoint/version";
@@ -57,6 +59,30 @@ impl Cloud {
             }
         }
         Ok(found)
+    }
+
+    /// How many snapshots of each of these volumes EC2 still works on, or failed to make: those
+    /// count against its quota of a volume. Volumes without any are left out.
+    ///
+    /// # Errors
+    /// Any of the reads.
+    pub async fn unfinished(&self, volume_ids: &[String]) -> Result<BTreeMap<String, u64>, Fault> {
+        let mut unfinished = BTreeMap::new();
+        for ids in volume_ids.chunks(FILTER_VALUES_MAX) {
+            let volumes = Filter::builder().name("volume-id").set_values(Some(ids.to_vec()));
+            let states = Filter::builder().name("status").values("pending").values("error");
+            let request = self.ec2.describe_snapshots().owner_ids("self");
+            let request = request.filters(volumes.build()).filters(states.build());
+            let mut pages = request.into_paginator().page_size(EC2_PAGE).send();
+            while let Some(page) = pages.next().await {
+                for volume_id in
+                    page.map_err(fault)?.snapshots().iter().filter_map(|one| one.volume_id())
+                {
+                    *unfinished.entry(volume_id.to_owned()).or_default() += 1;
+                }
+            }
+        }
+        Ok(unfinished)
     }
 
     /// Whether there is a document of this name here.

@@ -9,6 +9,8 @@
 //! What others in the account take of the bucket cannot be seen, only felt: a throttled
 //! call lowers the rate, and time raises it again. No clock here; time comes in.
 
+pub mod fleet;
+
 /// What EC2 grants: a bucket of 100 that refills at 5 a second. Source: Amazon EC2 Developer
 /// Guide, "Request throttling for the Amazon EC2 API", bucket sizes and refill rates.
 pub const CREATE_SNAPSHOTS: Rule = Rule { burst: 100, rate_milli: 5_000 };

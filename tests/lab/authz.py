@@ -80,6 +80,17 @@ def _create_snapshots(params: dict[str, str], tags: TagLookup, volumes: list[str
     return checks
 
 
+def _create_volume(params: dict[str, str], tags: TagLookup) -> list[Check]:
+    action, new = "ec2:CreateVolume", _request_tags(params, r"TagSpecification\.\d+\.Tag")
+    checks = [Check(action, ec2_arn("volume", "*"), dict(new))]
+    if snapshot := params.get("SnapshotId"):
+        checks.append(_tagged(action, "snapshot", snapshot, tags))
+    if new:
+        context = new | {"ec2:CreateAction": "CreateVolume"}
+        checks.append(Check("ec2:CreateTags", ec2_arn("volume", "*"), context))
+    return checks
+
+
 def _tagged(action: str, kind: str, ident: str, tags: TagLookup, more: Tags | None = None) -> Check:
     context = _resource_context(tags(kind, ident), "aws:ResourceTag", "ec2:ResourceTag")
     return Check(action, ec2_arn(kind, ident), context | (more or {}))
@@ -101,6 +112,13 @@ def ec2_checks(
             kind = _PREFIX_KINDS.get(ident.split("-", 1)[0], "unknown")
             checks.append(_tagged(f"ec2:{action}", kind, ident, tags, new))
         return checks or [Check(f"ec2:{action}", "*")]
+    if action == "CreateVolume":
+        return _create_volume(params, tags)
+    if action in ("AttachVolume", "DetachVolume"):
+        checks = [_tagged(f"ec2:{action}", "volume", params.get("VolumeId", ""), tags)]
+        if instance := params.get("InstanceId"):
+            checks.append(_tagged(f"ec2:{action}", "instance", instance, tags))
+        return checks
     for name, kind in (
         ("SnapshotId", "snapshot"),
         ("VolumeId", "volume"),

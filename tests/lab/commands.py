@@ -27,7 +27,8 @@ from .command_views import (
 from .config import DELIVERY_SECONDS, INVOCATION_VISIBLE_AFTER_SECONDS
 from .emulator import Emulator
 from .faults import Faults, Timeline
-from .instances import Fleet, Instance
+from .instance import Instance
+from .instances import Fleet
 from .ports import ServiceError
 from .windows import Windows
 

@@ -60,7 +60,7 @@ class Pool:
         run("mount", "-t", "btrfs", "-o", "noatime", device, self._root)
         # In use, so this only marks it: the kernel detaches it when the last mount goes.
         run("losetup", "-d", device)
-        for name in ("instances", "snapshots", "restores"):
+        for name in ("instances", "snapshots", "restores", "volumes"):
             (self._root / name).mkdir()
 
     def destroy(self) -> None:
@@ -99,13 +99,24 @@ class Pool:
         self, instance_id: str, volume_id: str, size_mib: int, fs: str | None
     ) -> str | None:
         """The image file of a volume, and its loop device unless it has no filesystem."""
-        image = self._root / "instances" / instance_id / f"{volume_id}.img"
+        image = self.image(instance_id, volume_id)
         with open(image, "wb") as file:
             os.truncate(file.fileno(), size_mib << 20)
         if fs is None:
             return None
         run(f"mkfs.{fs}", *MKFS_OPTIONS[fs], image)
         return self.attach(image)
+
+    def image(self, instance_id: str | None, volume_id: str) -> Path:
+        """The file of a volume: with its instance, or on the shelf of those that have none."""
+        place = self._root / "instances" / instance_id if instance_id else self._root / "volumes"
+        return place / f"{volume_id}.img"
+
+    def move(self, volume_id: str, source: str | None, target: str | None) -> None:
+        """To another instance's subvolume, which a rename does not cross."""
+        image = self.image(source, volume_id)
+        run("cp", "--reflink=always", image, self.image(target, volume_id))
+        image.unlink()
 
     # --- snapshots ------------------------------------------------------------------------------
 
@@ -127,6 +138,24 @@ class Pool:
             ):
                 return
         run("btrfs", "-q", "subvolume", "delete", self._root / "snapshots" / stored.set_name)
+
+    def volume_of(self, snapshot_id: str, volume_id: str) -> None:
+        """A new volume with the data of a snapshot, attached to nothing."""
+        run("cp", "--reflink=always", self._stored(snapshot_id), self.image(None, volume_id))
+
+    def damage(self, snapshot_id: str, offset: int, length: int) -> None:
+        """Overwrites a part of a snapshot with zeros, as if EBS had lost it."""
+        image = self._stored(snapshot_id)
+        run("btrfs", "property", "set", "-ts", image.parent, "ro", "false")
+        with open(image, "r+b") as file:
+            file.seek(offset)
+            file.write(bytes(length))
+        run("btrfs", "property", "set", "-ts", image.parent, "ro", "true")
+
+    def _stored(self, snapshot_id: str) -> Path:
+        with self._lock:
+            stored = self._snapshots[snapshot_id]
+        return self._root / "snapshots" / stored.set_name / f"{stored.volume_id}.img"
 
     def restore(self, snapshot_ids: list[str]) -> list[dict[str, str]]:
         """A writable copy of each snapshot on a fresh loop device."""

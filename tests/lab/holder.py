@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from .instances import Instance
+from .instance import Instance
 
 
 def find_holder(instance: Instance) -> int | None:

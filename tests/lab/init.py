@@ -73,6 +73,8 @@ def build_root(spec: dict[str, Any]) -> Path:
     )
     for name, mode in (
         ("dev/shm", "1777"),
+        # Links of udev's; the folder is the only thing that the host gets, as from its own udev.
+        ("dev/disk", "755"),
         ("run", "755"),
         ("tmp", "1777"),
         ("var/tmp", "1777"),

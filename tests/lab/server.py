@@ -23,12 +23,16 @@ from .commands import Commands
 from .config import Lab
 from .ebs import Pool
 from .emulator import Emulator
+from .exec import execute
 from .faults import Faults, Timeline
 from .host import Watchdog
-from .instances import Fleet, Instance, Spec
+from .instance import Instance
+from .instances import Fleet
 from .ports import NewSnapshot
 from .record import Record
 from .snapshots import Snapshots
+from .spec import Spec
+from .volumes import Volumes
 from .windows import Windows
 
 EXEC_WAIT_SECONDS = 50.0
@@ -39,6 +43,8 @@ class _Hooks:
     """Breaks the circle: the emulator is made first, the rooms that need it after."""
 
     snapshots: Snapshots
+    volumes: Volumes
+    fleet: Fleet
     commands: Commands
 
     def create_snapshots(
@@ -48,6 +54,24 @@ class _Hooks:
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         self.snapshots.delete(snapshot_id)
+
+    def create_volume(self, volume_id: str, snapshot_id: str) -> None:
+        self.volumes.create(volume_id, snapshot_id)
+
+    def attach_volume(self, volume_id: str, instance_id: str, device: str) -> None:
+        self.volumes.attach(volume_id, instance_id, device)
+
+    def detach_volume(self, volume_id: str, instance_id: str) -> None:
+        self.volumes.detach(volume_id, instance_id)
+
+    def delete_volume(self, volume_id: str) -> None:
+        self.volumes.delete(volume_id)
+
+    def start_instance(self, instance_id: str) -> None:
+        self.fleet.start(instance_id)
+
+    def stop_instance(self, instance_id: str) -> None:
+        self.fleet.stop(instance_id)
 
     def command(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
         return self.commands.handle(action, body)
@@ -77,6 +101,7 @@ class Server:
         hooks.snapshots = Snapshots(
             self._pool, self._fleet, self._emulator, self._faults, self._timeline
         )
+        hooks.volumes, hooks.fleet = Volumes(self._pool, self._fleet), self._fleet
         windows = Windows(self._lab.endpoint, self._faults, self._timeline)
         hooks.commands = Commands(
             self._fleet, self._emulator, self._faults, self._timeline, windows
@@ -186,6 +211,9 @@ class Server:
             case "POST", ["snapshots", "start-times"]:
                 self._emulator.set_start_times(body)
                 return {}
+            case "POST", ["snapshots", ident, "damage"]:
+                self._pool.damage(ident, int(body["offset"]), int(body["length"]))
+                return {}
             case "POST", ["restore"]:
                 return self._pool.restore(list(body["snapshotIds"]))
             case "POST", ["release"]:
@@ -197,8 +225,11 @@ class Server:
         if not argv or not all(isinstance(a, str) for a in argv):
             raise ValueError(f"argv: found {argv!r}, a list of strings with at least one is needed")
         log = Path(body["log"]) if body.get("log") else None
-        return self._fleet.exec(
-            ident,
+        instance = self._fleet.get(ident)
+        if instance is None:
+            raise KeyError(ident)
+        return execute(
+            instance,
             argv,
             bool(body.get("detach")),
             log,

@@ -42,7 +42,7 @@ class Snapshots:
         if self._faults.take("loseCreateSnapshots"):
             self._timeline.add("CreateSnapshots end", instance_id, error="InternalError")
             raise ServiceError("InternalError", "An internal error has occurred")
-        if self._fleet.get(instance_id) is None:
+        if self._fleet.known(instance_id) is None:
             raise ServiceError(
                 "IncorrectInstanceState",
                 f"{instance_id} was not launched by the lab; it has no volumes",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from .config import REGION
 from .documents import Step
-from .instances import Instance
+from .instance import Instance
 
 # Exit codes with a meaning of their own (agent's exitcode constants).
 REBOOT, SUCCESS_AND_SKIP_REST, FAIL_AND_SKIP_REST, STOPPED = 194, 168, 169, 137

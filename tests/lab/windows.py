@@ -19,7 +19,7 @@ from . import vss_documents
 from .config import ACCOUNT, REGION
 from .documents import Step
 from .faults import Faults, Timeline
-from .instances import Instance
+from .instance import Instance
 from .ssm_agent import Outcome
 
 # The newest that AWS's page lists.

@@ -24,6 +24,7 @@ from . import (
     snapshot_calls,
     snapshot_locks,
     tags,
+    volume_calls,
 )
 from .check import self_check
 
@@ -47,6 +48,8 @@ class Emulator:
         self._ec2 = moto_calls.ec2_backend()
         self._ami = self._ec2.register_image(name="lab", description="the lab's image")
         self._ami.root_device_name = ROOT_DEVICE
+        # Not before there is an image: moto makes and deletes a volume for it.
+        volume_calls.install(hooks)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         from ministack.app import app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,3 +60,28 @@ def runners(endpoint: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def metrics(account: Account, function: str, **facts: Any) -> dict[str, Any]:
+    """The one metric line of the function's log with these facts."""
+    logs = account.cloud.client("logs")
+
+    def lines() -> list[dict[str, Any]]:
+        found = []
+        pages = logs.get_paginator("filter_log_events")
+        for page in pages.paginate(logGroupName=f"/aws/lambda/{function}"):
+            for event in page["events"]:
+                for line in event["message"].splitlines():
+                    if '"_aws"' in line and line.startswith("{"):
+                        found.append(json.loads(line))
+        return [one for one in found if all(one.get(k) == v for k, v in facts.items())]
+
+    (line,) = until(lines, f"a metric line of {function} with {facts}")
+    (group,) = line["_aws"]["CloudWatchMetrics"]
+    assert group["Namespace"] == "Stillpoint"
+    assert group["Dimensions"] == [[], ["DLMPolicyId"]] and line["DLMPolicyId"]
+    named = {metric["Name"]: line[metric["Name"]] for metric in group["Metrics"]}
+    units = {metric["Name"]: metric["Unit"] for metric in group["Metrics"]}
+    assert all(unit == ("Milliseconds" if name == "FrozenMilliseconds" else "Count")
+               for name, unit in units.items())
+    return named

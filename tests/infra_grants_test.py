@@ -2,10 +2,12 @@
 nothing is missing, and nothing is allowed that nobody calls.
 """
 
+import re
+
 import pytest
 
 from infra.reach import CLI, COMMANDS, calls_the_outside, operations, operations_of_command
-from infra.template import TEMPLATE, actions, as_list, load, of_type
+from infra.template import ROOT, TEMPLATE, actions, as_list, load, of_type
 
 STACK = load(TEMPLATE)
 ROLES = of_type(STACK, "AWS::IAM::Role")
@@ -72,6 +74,8 @@ COMMAND_NEVER = {
 }
 # Automation documents run with the rights of whoever starts them.
 RUN_NOW = {"lambda:InvokeFunction", "dynamodb:BatchGetItem"}
+# `stillpoint policy import` leaves it to AWS's own command line.
+BY_AWS_CLI = {"dlm:GetLifecyclePolicy"}
 
 
 def commands_reach(name: str) -> set[str]:
@@ -85,7 +89,19 @@ def test_the_operators_policy_allows_what_a_command_can_reach(name: str) -> None
 
 
 def test_the_operators_policy_allows_nothing_that_no_command_reaches() -> None:
-    assert ALLOWED - RUN_NOW - set().union(*map(commands_reach, COMMANDS)) == set()
+    reached = set().union(*map(commands_reach, COMMANDS))
+    assert ALLOWED - RUN_NOW - BY_AWS_CLI - reached == set()
+    assert BY_AWS_CLI <= ALLOWED and '"dlm"' in (CLI / "policy" / "import.rs").read_text()
+
+
+def test_the_page_says_what_each_command_calls() -> None:
+    page = (ROOT / "docs" / "OPERATOR.md").read_text()
+    rows = re.findall(r"^\| `([a-z ]+)` \| ([^|]+) \| [^|]+ \|$", page, re.MULTILINE)
+    said = {name: set(re.findall(r"`(\w+:\w+)`", cell)) for name, cell in rows}
+    for name, cell in rows:
+        said[name] |= said["plan"] if "those of `plan`" in cell else set()
+    assert said.pop("policy check") == set() and said.pop("policy import") == BY_AWS_CLI
+    assert said == {name: commands_reach(name) for name in COMMANDS}
 
 
 def test_no_call_of_the_command_line_is_left_out() -> None:

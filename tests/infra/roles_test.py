@@ -27,7 +27,7 @@ def test_the_operators_policy_reads_and_asks_and_is_attached_to_nobody() -> None
     assert not {"Roles", "Users", "Groups"} & set(operator)
     allowed = {one["Sid"]: one for one in operator["PolicyDocument"]["Statement"]}
     reading = re.compile(
-        r"(ec2|ssm):(Describe|Get|List)\w+|dynamodb:(GetItem|BatchGetItem|Query)"
+        r"(ec2|ssm|dlm):(Describe|Get|List)\w+|dynamodb:(GetItem|BatchGetItem|Query)"
     )
     does = {action for one in allowed.values() for action in as_list(one["Action"])}
     assert {one for one in does if not reading.fullmatch(one)} == {

@@ -166,7 +166,7 @@ def test_an_instance_whose_clock_is_off(
 
 
 @pytest.mark.parametrize(("sid", "missing"), [
-    ("SeeTargetsAndCommands", "ec2:DescribeInstances, which stillpoint plan, run, restore needs"),
+    ("SeeTargetsAndCommands", "ec2:DescribeInstances, which stillpoint plan, run, retain, restore needs"),
     ("SeeSets", "ec2:DescribeLockedSnapshots, which stillpoint retain needs"),
     ("ReadPolicies", "ssm:GetParametersByPath on /stillpoint/policies"),
     ("ReadVersion", "ssm:GetParameter on /stillpoint/version"),

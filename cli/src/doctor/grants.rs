@@ -49,12 +49,12 @@ pub(super) async fn examine(cloud: &Cloud) -> Vec<Finding> {
         ("ssm:ListTagsForResource", "doctor", cloud.document_tags(DOCUMENT).await.err()),
         (
             "ec2:DescribeInstances",
-            "plan, run, restore",
+            "plan, run, retain, restore",
             cloud.instance_seen(NO_INSTANCE).await.err(),
         ),
         (
             "ec2:DescribeVolumes",
-            "plan, run, retain",
+            "plan, run, retain adopt",
             cloud.attachments(&[NO_VOLUME.to_owned()]).await.err(),
         ),
         (

@@ -28,6 +28,7 @@ const WILDCARDS: readonly (readonly [RegExp, string])[] = [
     "A snapshot has no id before it is made; the conditions demand a run id, and ours for everything later.",
   ],
   [/:document\/Stillpoint-\*$/, "The documents of this template."],
+  [/:dlm:[^/]*:policy\/\*$/, "Which of DLM's policies are taken over is what a person decides; they are only read."],
   [
     /:ssm:[^/]*:document\/\*$/,
     "A policy may name any document, also one shared by another account; sent are only those that their owner " +

@@ -221,3 +221,33 @@ fn a_report_that_is_refused_is_made_by_a_later_sweep() {
         });
     }
 }
+
+/// A new instance and three volumes that nobody ever came back to.
+#[test]
+fn the_reaper_clears_away_whatever_happens_to_any_of_its_calls() {
+    let order = ordered(targets().remove(2));
+    let undisturbed = Cloud::new();
+    undisturbed.deliver(&order, Back::Soon);
+    let made = undisturbed.with(|state| state.calls.iter().rposition(|one| one == "create_volume"));
+    let abandoned = || {
+        let cloud = Cloud::new();
+        cloud.plan(made.unwrap(), Trouble::CrashAfter, 1);
+        let job = cloud.deliver(&order, Back::Never);
+        (cloud, job)
+    };
+    let (cloud, job) = abandoned();
+    let before = cloud.with(|state| state.calls.len());
+    cloud.clear_away(&order);
+    cloud.with(|state| assert_nothing_is_left(state, job.as_ref(), "undisturbed"));
+    let calls = cloud.with(|state| state.calls[before..].to_vec());
+    assert_eq!(calls.iter().filter(|one| *one == "discard").count(), 1 + 5, "{calls:?}");
+    for (call, name) in calls.iter().enumerate() {
+        for trouble in TROUBLES {
+            let (cloud, job) = abandoned();
+            cloud.plan(call, trouble, 1);
+            cloud.clear_away(&order);
+            let context = format!("{trouble:?} at the reaper's call {call} ({name})");
+            cloud.with(|state| assert_nothing_is_left(state, job.as_ref(), &context));
+        }
+    }
+}

@@ -81,12 +81,15 @@ fn add(account: &Account, number: u64) {
     });
 }
 
+/// A copy is still under way when the next sweep comes.
 fn pass(account: &Account, ms: u64) {
     account.with(|state| {
         state.now_ms += ms;
-        for one in state.copies.iter_mut().filter(|one| one.state == "pending") {
-            one.state = "completed".into();
-        }
+        let old_ms = state.now_ms - 10 * MINUTE;
+        let pending = state.copies.iter_mut().filter(|one| one.state == "pending");
+        pending
+            .filter(|one| one.started_ms < old_ms)
+            .for_each(|one| one.state = "completed".into());
     });
 }
 
@@ -133,7 +136,11 @@ const STAGES: [Stage; 7] = [
         sweeps(account, 2);
     },
     // and it is cleared away.
-    |account| reaps(account, 2),
+    |account| {
+        reaps(account, 2);
+        let failed = |state: &mut State| state.copies.iter().any(|one| one.state == "error");
+        assert!(!account.with(failed), "a copy that failed is still there");
+    },
     |account| {
         pass(account, 12 * HOUR);
         add(account, 2);
@@ -158,8 +165,8 @@ const STAGES: [Stage; 7] = [
 fn end(account: &Account) -> impl PartialEq + std::fmt::Debug {
     account.with(|state| {
         let copies = state.copies.iter();
-        let mut copies: Vec<(String, String)> =
-            copies.map(|one| (one.tags[tags::COPY_OF].clone(), one.state.clone())).collect();
+        let mut copies: Vec<(String, bool)> =
+            copies.map(|one| (one.tags[tags::COPY_OF].clone(), one.state == "error")).collect();
         copies.sort_unstable();
         let word = |text: &String| text.split(' ').next().map(str::to_owned);
         let told = |one: &Snapshot| {

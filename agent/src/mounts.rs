@@ -6,11 +6,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::mountinfo::{self, Dev, Mount};
+use crate::sys;
 use crate::targets::Candidate;
 
 /// The mounts that this process sees.
@@ -58,6 +59,10 @@ pub fn filesystem_of(path: &Path, mounts: &[Mount]) -> io::Result<(Dev, PathBuf)
 }
 
 fn mount_id(file: &File) -> io::Result<u64> {
+    // Asked first since it costs a tenth.
+    if let Ok(Some(id)) = sys::mount_id(file.as_fd()) {
+        return Ok(id);
+    }
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
     info.lines()
         .find_map(|line| line.strip_prefix("mnt_id:"))

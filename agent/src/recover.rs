@@ -6,7 +6,7 @@
 use std::os::fd::AsFd;
 
 use crate::apps::owed;
-use crate::hold::{Cause, Event};
+use crate::hold::{Cause, Event, Phase};
 use crate::mountinfo::Mount;
 use crate::mounts;
 use crate::page::{Fs, Page};
@@ -17,11 +17,21 @@ use crate::sys;
 /// Ends every hold that nobody keeps any more; the caller has the lock.
 pub fn leftovers(state: &State) {
     for id in state.executions() {
-        if let (Some(record), Ok(page)) = (state.load(&id), state.page(&id, true)) {
+        let Ok(page) = state.page(&id, true) else { continue };
+        if nothing_is_left(state, &id, page) {
+            continue;
+        }
+        if let Some(record) = state.load(&id) {
             finish(state, &record, page);
             owed::forget(state, &id);
         }
     }
+}
+
+/// What can be told without the record, of which there are as many as are remembered.
+fn nothing_is_left(state: &State, execution_id: &str, page: Page) -> bool {
+    let owed = [state.hooks_file(execution_id), state.debts_file(execution_id)];
+    page.hold().phase == Phase::Over && !page.is_expedited() && !owed.iter().any(|f| f.exists())
 }
 
 /// Ends one hold that nobody keeps any more, and runs what its hooks are owed; the caller
@@ -29,7 +39,8 @@ pub fn leftovers(state: &State) {
 pub fn finish(state: &State, record: &Record, page: Page) {
     page.apply(Event::Stop(Cause::HolderGone, 0));
     Rcu::open_noted(page).off();
-    let table = mounts::table().unwrap_or_default();
+    let is_open = page.any(Fs::is_open);
+    let table = if is_open { mounts::table().unwrap_or_default() } else { Vec::new() };
     for (index, remembered) in record.filesystems.iter().enumerate() {
         if page.fs(index).is_open() {
             thaw(index, remembered, &table, page);

@@ -16,7 +16,7 @@ mod waiting;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-pub use files::{free_bytes, freeze, is_tmpfs, syncfs, thaw};
+pub use files::{free_bytes, freeze, is_tmpfs, mount_id, syncfs, thaw};
 pub use lock::{is_locked, try_lock, unlock};
 pub use memory::{lock_memory, map_words};
 pub use process::{

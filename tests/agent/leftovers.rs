@@ -72,7 +72,7 @@ fn edit(id: &str, change: impl Fn(&mut serde_json::Value)) {
 /// A hold whose processes have all been killed at once, frozen as they left it.
 fn abandoned(bed: &Bed, id: &str) {
     assert_eq!(bed.agent(&["pre-script", "--execution-id", id]).code, 0);
-    bed.processes(id).iter().for_each(|(_, pid)| kill(*pid, libc::SIGKILL));
+    bed.kill_all(id);
 }
 
 #[test]

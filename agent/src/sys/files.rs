@@ -51,3 +51,14 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     check(unsafe { libc::statvfs(path.as_ptr(), &raw mut found) })?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
+
+/// The id of the mount that a descriptor was opened through; none from a kernel before 5.8,
+/// which tells it in `/proc` alone.
+pub fn mount_id(fd: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    // SAFETY: statx is plain integers, for which all-zero is valid.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    let (flags, wanted) = (libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC, libc::STATX_MNT_ID);
+    // SAFETY: the path is a string with its terminator, the result has the kernel's size.
+    check(unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), flags, wanted, &raw mut found) })?;
+    Ok((found.stx_mask & wanted != 0).then_some(found.stx_mnt_id))
+}

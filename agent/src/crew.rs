@@ -17,9 +17,9 @@ use std::time::Duration;
 use crate::page::{Fs, Page};
 use crate::{failpoint, pagecache, sys, thaw};
 
-/// The threads do little more than one system call; with all memory locked, the
-/// standard two megabytes each would be real memory.
-const STACK_BYTES: usize = 64 * 1024;
+/// The threads do little more than one system call; with all memory locked, each page of a
+/// stack is real memory.
+const STACK_BYTES: usize = 32 * 1024;
 /// A thread that has not begun by then is done without until it does.
 const BEGUN_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
@@ -123,7 +123,7 @@ impl Crew {
                 break;
             }
             let shared = Arc::clone(&self.shared);
-            thread::Builder::new().stack_size(STACK_BYTES).spawn(move || shared.work(at))?;
+            sys::spawn(STACK_BYTES, move || shared.work(at))?;
             self.shared.started.store(at + 1, SeqCst);
         }
         Ok(())

@@ -13,6 +13,9 @@ use stillpoint_agent::config::Config;
 use stillpoint_agent::{client, config, exit, failpoint, log, post, receipt, status, sys};
 use stillpoint_wire::receipt::{HoldState, Receipt};
 
+#[global_allocator]
+static HEAP: sys::Heap = sys::Heap::new();
+
 fn main() -> ExitCode {
     // A descriptor that was left open by whoever started us would be kept by the holder.
     sys::close_from(3);

@@ -88,9 +88,10 @@ impl Sentinel {
     fn stand(&self) -> io::Result<()> {
         // Asked to stop, as at shutdown, the holder thaws and this process follows it.
         let _signals = sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
-        sys::lock_memory()?;
         let done = Arc::new(sys::eventfd()?);
         let crew = Crew::start(self.page, &self.files, &done, self.rank, THREADS)?;
+        // As late as can be: what is taken after it costs many times as much.
+        sys::lock_memory()?;
         sys::hurry(0);
         crew.hurry();
         self.page.sentinel_ready();

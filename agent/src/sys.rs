@@ -7,16 +7,19 @@
 #![expect(unsafe_code, reason = "system calls without a wrapper in the standard library")]
 
 mod files;
+mod heap;
 mod lock;
 mod memory;
 mod process;
 mod socket;
+mod threads;
 mod waiting;
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
 pub use files::{free_bytes, freeze, is_tmpfs, mount_id, syncfs, thaw};
+pub use heap::Heap;
 pub use lock::{is_locked, try_lock, unlock};
 pub use memory::{lock_memory, map_words};
 pub use process::{
@@ -24,6 +27,7 @@ pub use process::{
     raise, replace_stdio, set_name, set_thread_euid, thread_id, wait_for,
 };
 pub use socket::{connect, listen, peer_uid, socket_pair};
+pub use threads::spawn;
 pub use waiting::{POLLHUP, POLLIN, boottime_ns, eventfd, poll, pollfd, readable, signals};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {

@@ -11,6 +11,7 @@ mod dry_run;
 mod etc;
 mod flush;
 mod flushed;
+mod heap;
 mod hooks;
 mod leftovers;
 mod mariadb;

@@ -19,7 +19,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import cases, databases, disks, equipment, page, results, subjects, table, targets, trial
+from . import (
+    cases,
+    databases,
+    disks,
+    equipment,
+    footprint,
+    page,
+    results,
+    subjects,
+    table,
+    targets,
+    trial,
+)
 from .forks import Forks
 from .world import CPUACCT, World
 
@@ -54,7 +66,11 @@ class Bench:
 
     def measure(self, world: World, load: trial.Load, subject: subjects.Subject
                 ) -> dict[str, float]:
-        return trial.run(world, subject, load, self.forks, str(self.tools.probe))
+        probe = str(self.tools.probe)
+        found = trial.run(world, subject, load, self.forks, probe)
+        if subject.name == subjects.STILLPOINT and len(world.mounts) == footprint.FILESYSTEMS:
+            found |= footprint.measure(world, subject, self.tools.agent, probe)
+        return found
 
     @contextlib.contextmanager
     def world(self, kinds: list[str], first_mb: int = cases.FIRST_MB,

@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .footprint import PROGRAM, RESIDENT
 from .subjects import NO_RCU, RIVALS, STILLPOINT
 
 UNITS = {"added stall": "ms", "added transaction stall": "ms", "request to frozen": "ms",
          "fsync during flush": "ms", "thaw": "ms", "cpu": "ms",
          "processes": "count", "programs": "count", "refused": "count",
          "request to refusal": "ms", "dirty at request": "MB",
-         "commits between lock and freeze": "count"}
+         "commits between lock and freeze": "count", RESIDENT: "kB", PROGRAM: "kB"}
 # Two calls of a writer are one to two milliseconds apart: less is not told from nothing.
 RESOLUTION_MS = 1.0
 RATIOS = ("added stall", "added transaction stall", "request to frozen", "fsync during flush",

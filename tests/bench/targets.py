@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .cases import HALF_MB_S, NEAR_MB_S, Case
 from .databases import MARIADB_CASE, POSTGRES_CASE
+from .footprint import PROGRAM, RESIDENT
 from .results import Figure, Results
 from .subjects import (
     AGENT_TIMEOUT_SECONDS,
@@ -71,6 +72,9 @@ def judge(results: Results) -> list[Target]:
         for metric, limit in (("request to frozen", 50), ("cpu", 10), ("programs", 0)):
             found.append(Target(f"{case}: {metric}", results.figure(case, STILLPOINT, metric),
                                 limit))
+        for metric, limit in ((RESIDENT, 10 * 1024), (PROGRAM, 5 * 1024)):
+            found.append(Target(f"{case}: {metric}, kB", results.figure(case, STILLPOINT, metric),
+                                limit, worst=True))
         case = Case(fs, 1, Load(1024)).name
         for rival in (FSFREEZE, QEMU_GA):
             found.append(Target(f"{case}: added stall, {rival} / ours",

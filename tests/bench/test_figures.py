@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import cases, databases, page, results, subjects, table, targets, trial
+from bench import cases, databases, footprint, page, results, subjects, table, targets, trial
 from bench.trial import Load
 
 MS = 1_000_000
@@ -96,6 +96,20 @@ def test_a_target_is_decided_by_its_own_case_only() -> None:
     assert judged[f"{case}: added stall, longest, ms"] is False
     assert judged[f"{case}: added stall, sample / ours"] is None
     assert "MISSED" in targets.text(found)
+
+
+def test_the_largest_process_of_any_round_decides_the_agents_size() -> None:
+    assert footprint.peak_kb("VmPeak:\t  9000 kB\nVmHWM:\t  2816 kB\nVmRSS:\t 2500 kB\n") == 2816
+    with pytest.raises(trial.Invalid, match="no resident size"):
+        footprint.peak_kb("Name:\tkthreadd\n")
+    found = results.Results()
+    case = cases.Case("ext4", 16, Load()).name
+    for number, kilobytes in enumerate((3000.0, 3000.0, 10241.0)):
+        found.add(case, number, subjects.STILLPOINT,
+                  {footprint.RESIDENT: kilobytes, footprint.PROGRAM: 1600.0})
+    judged = {one.what: one.holds for one in targets.judge(found)}
+    assert judged[f"{case}: {footprint.RESIDENT}, kB"] is False
+    assert judged[f"{case}: {footprint.PROGRAM}, kB"] is True
 
 
 def test_no_two_cases_have_one_name() -> None:

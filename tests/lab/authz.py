@@ -80,6 +80,22 @@ def _create_snapshots(params: dict[str, str], tags: TagLookup, volumes: list[str
     return checks
 
 
+def _run_instances(params: dict[str, str]) -> list[Check]:
+    action, tagged = "ec2:RunInstances", {}
+    for key, kind in params.items():
+        if found := re.fullmatch(r"TagSpecification\.(\d+)\.ResourceType", key):
+            tagged[kind] = _request_tags(params, rf"TagSpecification\.{found[1]}\.Tag")
+    made = [Check(action, ec2_arn(kind, "*"), dict(tagged.get(kind, {})))
+            for kind in ("instance", "volume", "network-interface")]
+    used = [("image", params.get("ImageId")), ("subnet", params.get("SubnetId")),
+            ("key-pair", params.get("KeyName"))]
+    used += [("security-group", group) for group in _numbered(params, "SecurityGroupId")]
+    made += [Check(action, ec2_arn(kind, ident)) for kind, ident in used if ident]
+    return made + [Check("ec2:CreateTags", ec2_arn(kind, "*"),
+                         tags | {"ec2:CreateAction": "RunInstances"})
+                   for kind, tags in tagged.items()]
+
+
 def _create_volume(params: dict[str, str], tags: TagLookup) -> list[Check]:
     action, new = "ec2:CreateVolume", _request_tags(params, r"TagSpecification\.\d+\.Tag")
     checks = [Check(action, ec2_arn("volume", "*"), dict(new))]
@@ -112,6 +128,8 @@ def ec2_checks(
             kind = _PREFIX_KINDS.get(ident.split("-", 1)[0], "unknown")
             checks.append(_tagged(f"ec2:{action}", kind, ident, tags, new))
         return checks or [Check(f"ec2:{action}", "*")]
+    if action == "RunInstances":
+        return _run_instances(params)
     if action == "CreateVolume":
         return _create_volume(params, tags)
     if action in ("AttachVolume", "DetachVolume"):

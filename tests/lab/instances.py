@@ -58,8 +58,12 @@ class Fleet:
         instance_id, ids = self._emulator.run_instance(
             {"Name": spec.name} | spec.tags, devices, spec.instance_type, spec.platform
         )
+        return self.make(instance_id, spec, ids)
+
+    def make(self, instance_id: str, spec: Spec, ids: dict[str, str]) -> Instance:
+        """The machine of an instance that EC2 has; `ids` is device -> volume id."""
         self._pool.add_instance(instance_id)
-        wanted = {v["device"]: v for v in volumes}
+        wanted = {v["device"]: v for v in spec.volumes}
         made = []
         for device, volume_id in ids.items():
             # The root volume is in nobody's list: an image without a filesystem.
@@ -149,10 +153,14 @@ class Fleet:
 
     def vanish(self, instance_id: str) -> None:
         """Terminate: kill everything inside, thaw and unmount, and tell EC2."""
-        if self._stopped.pop(instance_id, None) is None:
-            self._power_off(self._instances.pop(instance_id))
+        if self.known(instance_id) is None:
+            raise KeyError(instance_id)
         self._emulator.terminate_instance(instance_id)
-        self._pool.remove_instance(instance_id)
+
+    def remove(self, instance_id: str) -> None:
+        """Forget a stopped instance and the volumes that are still its own."""
+        if self._stopped.pop(instance_id, None) is not None:
+            self._pool.remove_instance(instance_id)
 
     def vanish_all(self) -> None:
         """Terminate every instance, also when one of them resists."""

@@ -67,6 +67,12 @@ class _Hooks:
     def delete_volume(self, volume_id: str) -> None:
         self.volumes.delete(volume_id)
 
+    def launch_instance(self, instance_id: str, name: str, volumes: dict[str, str]) -> None:
+        self.fleet.make(instance_id, Spec(name), volumes)
+
+    def remove_instance(self, instance_id: str) -> None:
+        self.fleet.remove(instance_id)
+
     def start_instance(self, instance_id: str) -> None:
         self.fleet.start(instance_id)
 

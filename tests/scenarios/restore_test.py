@@ -16,6 +16,7 @@ from scenarios.account import Account
 from scenarios.conftest import Launch
 from scenarios.database import TOLD, Database
 from scenarios.finished import Finished
+from scenarios.instance import Instance
 from scenarios.operator import Operator
 from scenarios.policies import policy
 
@@ -58,6 +59,12 @@ def attached(account: Account, instance_id: str) -> dict[str, str]:
     (instance,) = found["Reservations"][0]["Instances"]
     assert instance["State"]["Name"] == "running"
     return {one["DeviceName"]: one["Ebs"]["VolumeId"] for one in instance["BlockDeviceMappings"]}
+
+
+def read(instance: Instance, volume_id: str) -> str:
+    """The file `proof` of a volume that the instance has attached and not mounted."""
+    link = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{volume_id.replace('-', '')}"
+    return instance.exec("unshare", "--mount", "sh", "-ec", f"mount {link} /mnt; cat /mnt/proof; umount /mnt")
 
 
 def test_a_database_comes_back_into_its_instance_and_the_old_volumes_are_kept(
@@ -114,21 +121,45 @@ def test_a_set_becomes_volumes(
     assert (made["State"], made["SnapshotId"]) == ("available", of_run["SnapshotId"])
 
     account.ec2.attach_volume(VolumeId=volume_id, InstanceId=other.id, Device="/dev/sdp")
-    link = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{volume_id.replace('-', '')}"
-    assert other.exec("unshare", "--mount", "sh", "-ec",
-                      f"mount {link} /mnt; cat /mnt/proof; umount /mnt") == "worth keeping\n"
+    assert read(other, volume_id) == "worth keeping\n"
     account.ec2.detach_volume(VolumeId=volume_id)
 
 
-@pytest.mark.parametrize("sid", ["MakeVolumesOfSets", "ChangeVolumesOfInstances"])
+def test_a_set_becomes_a_new_instance(
+    account: Account, operator: Operator, launch: Launch, restored: Finished, agent: None
+) -> None:
+    source = launch("original")
+    source.exec("sh", "-c", "echo 'worth keeping' >/data/proof; sync")
+    run = snapshot(account, source.target, "Stillpoint-Filesystem")
+    operator.says("restore", "--run", run, "--to-new-instance", "--yes")
+    (event,) = restored.wait(runId=run)
+    try:
+        assert event["verdict"] == "good" and event["instanceId"] != source.id, event
+        devices = attached(account, event["instanceId"])
+        assert devices["/dev/sdf"] == event["volumes"]["/dev/sdf"] and len(devices) == 2
+        for one in volumes(account, list(devices.values())):
+            assert one["tags"]["stillpoint:delete-after"] == "", "nobody clears it away"
+        new = Instance(account.cloud, next(
+            one for one in account.cloud.admin("GET", "instances")
+            if one["instanceId"] == event["instanceId"]), "none")
+        assert read(new, devices["/dev/sdf"]) == "worth keeping\n"
+    finally:
+        account.ec2.terminate_instances(InstanceIds=[event["instanceId"]])
+    (seen,) = volumes(account, [event["volumes"]["/dev/sdf"]])
+    assert seen["State"] == "available", "what was restored outlives the instance"
+
+
+@pytest.mark.parametrize(("sid", "how"), [
+    ("MakeVolumesOfSets", "--to-instance"), ("ChangeVolumesOfInstances", "--to-instance"),
+    ("LaunchInstancesOfJobs", "--to-new-instance")])
 def test_a_restore_that_is_refused_leaves_the_instance_as_it_was(
-    account: Account, operator: Operator, launch: Launch, agent: None, sid: str
+    account: Account, operator: Operator, launch: Launch, agent: None, sid: str, how: str
 ) -> None:
     source = launch("refused")
     run = snapshot(account, source.target, "Stillpoint-Filesystem")
     before, boot = attached(account, source.id), source.exec("cat", "/proc/sys/kernel/random/boot_id")
     with account.role_without("stillpoint-restorer", "restorer", sid):
-        done = operator.does("restore", "--run", run, "--to-instance", "--yes")
+        done = operator.does("restore", "--run", run, how, "--yes")
     assert done.returncode != 0 and "not done: UnauthorizedOperation" in done.stdout, done
     assert attached(account, source.id) == before
     assert source.exec("cat", "/proc/sys/kernel/random/boot_id") == boot

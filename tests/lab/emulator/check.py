@@ -48,7 +48,7 @@ TOUCH_POINTS = {
     "moto.ec2.exceptions": ["EC2ClientError"],
     "moto.ec2.models": ["ec2_backends"],
     "moto.ec2.models.elastic_block_store": ["EBSBackend"],
-    "moto.ec2.models.instances": ["InstanceBackend"],
+    "moto.ec2.models.instances": ["Instance", "InstanceBackend"],
     "moto.ec2.models.tags": ["TagBackend"],
     "moto.ec2.responses": ["EC2Response"],
     "moto.ssm.models": ["ssm_backends"],

@@ -17,6 +17,7 @@ from . import (
     authorisation,
     formation,
     history,
+    instance_calls,
     moto_calls,
     paging,
     schedules,
@@ -50,6 +51,7 @@ class Emulator:
         self._ami.root_device_name = ROOT_DEVICE
         # Not before there is an image: moto makes and deletes a volume for it.
         volume_calls.install(hooks)
+        instance_calls.install(hooks)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         from ministack.app import app
@@ -86,7 +88,8 @@ class Emulator:
                 prefix + "Ebs.VolumeType": "gp3",
                 prefix + "Ebs.DeleteOnTermination": "true",
             }
-        status, _, body = moto_calls.call("ec2", "POST", {}, urlencode(params).encode())
+        with instance_calls.by_the_lab():
+            status, _, body = moto_calls.call("ec2", "POST", {}, urlencode(params).encode())
         found = re.search(rb"<instanceId>(i-[0-9a-f]+)</instanceId>", body)
         if status != 200 or not found:
             raise RuntimeError(f"moto refused RunInstances: {body!r}")

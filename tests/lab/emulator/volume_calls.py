@@ -1,7 +1,7 @@
-"""Volumes and power: what moto does not check or repeat, and what the lab makes true beneath it.
+"""Volumes: what moto does not check or repeat, and what the lab makes true beneath it.
 
-CreateVolume honours its token; AttachVolume, DetachVolume, StartInstances and StopInstances refuse
-what EC2 refuses. An instance stops and starts within the call, a volume is attached when it answers.
+CreateVolume honours its token; AttachVolume and DetachVolume refuse what EC2 refuses. A volume is
+attached, or is not any more, when the call answers.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from ..ports import Hooks
 def install(hooks: Hooks) -> None:
     from moto.core.responses import ActionResult
     from moto.ec2.models.elastic_block_store import EBSBackend
-    from moto.ec2.models.instances import InstanceBackend
     from moto.ec2.responses import EC2Response
 
     create, attach = EC2Response.create_volume, EC2Response.attach_volume
     delete = EBSBackend.delete_volume
-    start, stop = InstanceBackend.start_instances, InstanceBackend.stop_instances
     made: dict[str, Any] = {}
 
     def create_volume(response: Any) -> Any:
@@ -69,18 +67,6 @@ def install(hooks: Hooks) -> None:
         hooks.delete_volume(volume_id)
         return deleted
 
-    def start_instances(backend: Any, instance_ids: list[str]) -> Any:
-        for instance in backend.get_multi_instances_by_id(instance_ids):
-            if instance._state.name == "stopped":
-                hooks.start_instance(instance.id)
-        return start(backend, instance_ids)
-
-    def stop_instances(backend: Any, instance_ids: list[str]) -> Any:
-        for instance in backend.get_multi_instances_by_id(instance_ids):
-            if instance._state.name == "running":
-                hooks.stop_instance(instance.id)
-        return stop(backend, instance_ids)
-
     def describe_fast_snapshot_restores(_: Any) -> Any:
         return ActionResult({"FastSnapshotRestores": []})
 
@@ -89,8 +75,6 @@ def install(hooks: Hooks) -> None:
     EC2Response.detach_volume = detach_volume  # type: ignore
     EC2Response.describe_fast_snapshot_restores = describe_fast_snapshot_restores  # type: ignore
     EBSBackend.delete_volume = delete_volume  # type: ignore
-    InstanceBackend.start_instances = start_instances  # type: ignore
-    InstanceBackend.stop_instances = stop_instances  # type: ignore
 
 
 def _of_attachment(response: Any) -> tuple[Any, Any, str]:

@@ -1,8 +1,9 @@
-"""A new user's first hour: docs/QUICKSTART.md, command by command, in the lab.
+"""A new user's first hour: README.md and docs/QUICKSTART.md, command by command, in the lab.
 
-Each command is looked up in the page before it is run, with the lab's own ids in place of the
-page's; so a page that goes astray fails here. In between, a host without the agent is found by
-`stillpoint doctor` and explained by `stillpoint show`, and at the end the set is restored.
+All of it in a clean clone, where nothing is but what is committed. Each command is looked up in the page
+before it is run, with the lab's own ids in place of the page's; so a page that goes astray fails here. In
+between, a host without the agent is found by `stillpoint doctor` and explained by `stillpoint show`, and at
+the end the set is restored.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,23 +24,31 @@ import pytest
 
 from conftest import build_if_missing
 from demo.restore import wait_completed
-from lab.config import REGION
+from lab.config import REGION, ZONE
+from lab.deploy import code_zip
 from scenarios.account import Account
+from scenarios.conftest import Launch
 from scenarios.instance import Instance
-from scenarios.places import CLI, ROOT
+from scenarios.places import BOOTSTRAP, CLI, ROOT, STATE
 
-PAGE = (ROOT / "docs" / "QUICKSTART.md").read_text()
-PACKAGES = ROOT / "target" / "package"
 ARCHITECTURE = "arm64" if platform.machine() == "aarch64" else "x86_64"
 PAGES_INSTANCE = "i-0123456789abcdef0"
+# What the pages have, and the test something else for.
+WORDS = {"instance": PAGES_INSTANCE, "volume": "vol-0123456789abcdef0", "zone": "eu-central-1a",
+         "file": "nightly.json"}
 _COMMAND_S = 900.0
 
 
 class Shell:
-    """What the user types, where they type it."""
+    """What the user types from a page of the clone, in the clone."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, clone: Path, page: str, run_id: str) -> None:
+        self.clone, self.page = clone, (clone / page).read_text()
+        self.packages = clone / "target" / "package"
+        self._words = WORDS | {"run": run_id}
         self._environment = {
+            # The crates that others have made are not compiled a second time.
+            "CARGO_TARGET_DIR": str(ROOT / "target"),
             "PATH": f"{CLI.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": os.environ.get("HOME", "/root"), "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "test",
@@ -49,12 +59,11 @@ class Shell:
 
     def does(self, command: str, more: str = "", **instead: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of the page with something else in place of the page's own words."""
-        assert re.search(rf"^{re.escape(command)}(?=\s|$)", PAGE, re.MULTILINE), f"not in the page: {command}"
+        assert re.search(rf"^{re.escape(command)}(?=\s|$)", self.page, re.MULTILINE), f"not in the page: {command}"
         for theirs, ours in instead.items():
-            word = {"instance": PAGES_INSTANCE, "run": "RUN-ID", "file": "nightly.json"}[theirs]
-            assert word in command
-            command = command.replace(word, ours)
-        return subprocess.run(f"{command} {more}", shell=True, cwd=ROOT, env=self._environment,
+            assert self._words[theirs] in command
+            command = command.replace(self._words[theirs], ours)
+        return subprocess.run(f"{command} {more}", shell=True, cwd=self.clone, env=self._environment,
                               capture_output=True, text=True, timeout=_COMMAND_S, check=False)
 
     def says(self, command: str, more: str = "", **instead: str) -> str:
@@ -65,9 +74,19 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell(account: Account) -> Shell:
+def clone() -> Iterator[Path]:
+    """A clean clone of what is committed, where the lab's hosts can see it."""
     build_if_missing(CLI, "stillpoint-cli")
-    return Shell(account.cloud.endpoint)
+    clone = STATE / "clone"
+    shutil.rmtree(clone, ignore_errors=True)
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    yield clone
+    shutil.rmtree(clone)
+
+
+@pytest.fixture(scope="module")
+def shell(account: Account, clone: Path) -> Shell:
+    return Shell(account.cloud.endpoint, clone, "docs/QUICKSTART.md", "RUN-ID")
 
 
 @pytest.fixture(scope="module")
@@ -80,26 +99,26 @@ def instance(account: Account) -> Iterator[Instance]:
     instance.vanish()
 
 
-def policy_file(folder: Path) -> str:
+def policy_file(page: str, folder: Path) -> str:
     """The page's own nightly.json, for a host without a database."""
-    (text,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     assert "Stillpoint-PostgreSQL" in text
     path = folder / "nightly.json"
     path.write_text(text.replace("Stillpoint-PostgreSQL", "Stillpoint-Filesystem"))
     return str(path)
 
 
-def run(shell: Shell, account: Account) -> tuple[dict[str, Any], int]:
+def run(shell: Shell, account: Account, command: str, **instead: str) -> tuple[dict[str, Any], int]:
     """The page's run on demand: the event of the one run that it requests, and the exit code."""
-    done = shell.does("stillpoint run nightly --wait")
+    done = shell.does(command, **instead)
     (run_id,) = set(re.findall(r"run-[0-9a-f]{20}", done.stdout))
     return account.finished.of(run_id), done.returncode
 
 
-def install(account: Account, instance: Instance, sha256: str) -> None:
+def install(account: Account, instance: Instance, agent: Path, sha256: str) -> None:
     """The page's send-command. The lab's hosts have no network, so the host serves the file itself."""
     instance.exec("sh", "-c", "mkdir -p /srv/agent && ip link set lo up")
-    instance.exec("cp", str(PACKAGES / f"stillpoint-agent-{ARCHITECTURE}"), "/srv/agent/agent")
+    instance.exec("cp", str(agent), "/srv/agent/agent")
     instance.exec("sh", "-c", "setsid python3 -m http.server --bind 127.0.0.1 --directory /srv/agent 8098 "
                               ">/dev/null 2>&1 </dev/null & for i in $(seq 200); do "
                               "curl -sf -o /dev/null http://127.0.0.1:8098/ && exit; sleep 0.1; done; exit 1")
@@ -115,16 +134,16 @@ def test_the_first_hour(account: Account, shell: Shell, instance: Instance, tmp_
     # 1, 2: what is deployed is in the lab already, by the same program; the agent is packaged here.
     shell.says("make package", f"PROFILE=dev ARCH={ARCHITECTURE} AGENT_ONLY=1")
     published = shell.says("make publish-agent")
-    agent = PACKAGES / f"stillpoint-agent-{ARCHITECTURE}"
+    agent = shell.packages / f"stillpoint-agent-{ARCHITECTURE}"
     sha256 = hashlib.sha256(agent.read_bytes()).hexdigest()
     assert f"sha256={sha256}" in published and "published StillpointAgent" in published
-    sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=PACKAGES, check=False)
+    sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=shell.packages, check=False)
     assert sums.returncode == 0
 
     # 3: a policy.
     shell.says(f"aws ec2 create-tags --resources {PAGES_INSTANCE} --tags Key=Backup,Value=nightly",
                instance=instance.id)
-    path = policy_file(tmp_path)
+    path = policy_file(shell.page, tmp_path)
     assert "valid" in shell.says("stillpoint policy check nightly.json", file=path)
     assert "CREATE_COMPLETE Schedule" in shell.says("make policy FILE=nightly.json", file=path)
 
@@ -135,43 +154,67 @@ def test_the_first_hour(account: Account, shell: Shell, instance: Instance, tmp_
     assert instance.id in shell.says("stillpoint plan --policy nightly")
 
     # Whoever goes on all the same gets a set that says what it is, and why.
-    broken, code = run(shell, account)
+    broken, code = run(shell, account, "stillpoint run nightly --wait")
     assert (broken["consistency"], broken["code"], code) == ("crash", "SP3017", 1)
     story = shell.says("stillpoint show RUN-ID", run=broken["runId"])
     assert "SP3017" in story and "is not installed" in story, story
 
     # 2: the agent, and the doctor is content.
-    install(account, instance, sha256)
+    install(account, instance, agent, sha256)
     healthy = shell.does("stillpoint doctor --probe", "--policy nightly")
     assert (healthy.returncode, "would freeze /data" in healthy.stdout) == (0, True), healthy.stdout
 
     # 5: a set, and the proof.
-    event, code = run(shell, account)
+    event, code = run(shell, account, "stillpoint run nightly --wait")
     assert (event["outcome"], event["consistency"], code) == ("completed", "application", 0), event
     assert event["runId"] in shell.says("stillpoint runs")
     assert "application" in shell.says("stillpoint show RUN-ID", run=event["runId"])
 
-    # 6: restored, and what was written is there.
-    snapshots = [snapshot["snapshotId"] for snapshot in event["snapshots"]]
-    wait_completed(account.cloud, snapshots)
-    listed = shell.says("aws ec2 describe-snapshots --owner-ids self",
-                        f"--filters Name=tag:stillpoint:run-id,Values={event['runId']} --output text")
-    assert all(snapshot in listed for snapshot in snapshots)
-    (device,) = account.cloud.admin("POST", "restore", {"snapshotIds": snapshots})
-    try:
-        copied = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", 'mount -o ro,noload "$0" /mnt && cat /mnt/proof', device["device"]],
-            capture_output=True, text=True, check=False)
-    finally:
-        account.cloud.admin("POST", "release", {"devices": [device["device"]]})
-    assert copied.stdout == "worth keeping\n", copied
+    # 6: restored beside the original, and what was written is there.
+    wait_completed(account.cloud, [snapshot["snapshotId"] for snapshot in event["snapshots"]])
+    instance.exec("rm", "/data/proof")
+    restored = shell.says("stillpoint restore --run RUN-ID --to-volumes eu-central-1a", "--yes",
+                          run=event["runId"], zone=ZONE)
+    (volume,) = set(re.findall(r"vol-[0-9a-f]{17}", restored)) - {one["volumeId"] for one in event["snapshots"]}
+    shell.says("aws ec2 attach-volume --volume-id vol-0123456789abcdef0 --instance-id i-0123456789abcdef0 "
+               "--device /dev/sdx", volume=volume, instance=instance.id)
+    link = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{volume.replace('-', '')}"
+    seen = instance.exec("unshare", "--mount", "sh", "-ec", f"mount -o ro {link} /mnt; cat /mnt/proof; umount /mnt")
+    assert seen == "worth keeping\n"
+    account.ec2.detach_volume(VolumeId=volume)
     assert account.frozen() == []
 
 
-def test_deploying_again_changes_nothing(account: Account, tmp_path: Path) -> None:
+def test_the_readme(
+    account: Account, clone: Path, launch: Launch, agent: None, tmp_path: Path
+) -> None:
+    """Its chapter on use, from the first command to the last."""
+    shell = Shell(account.cloud.endpoint, clone, "README.md", "run-0123456789abcdef0123")
+    instance = launch("readme")
+    account.ec2.create_tags(Resources=[instance.id], Tags=[{"Key": "Backup", "Value": "nightly"}])
+    # The functions as the lab has them, since those of a release take many minutes.
+    package = tmp_path / f"functions-{ARCHITECTURE}.zip"
+    package.write_bytes(code_zip(BOOTSTRAP))
+    deployed = shell.says("make package deploy", f"PROFILE=dev ARCH={ARCHITECTURE} AGENT_ONLY=1 PACKAGE={package}")
+    assert "stillpoint: nothing has changed" in deployed and "PlannerArn: " in deployed, deployed
+
+    path = policy_file(shell.page, tmp_path)
+    assert "valid" in shell.says("stillpoint policy check nightly.json", file=path)
+    assert instance.id in shell.says("stillpoint plan --policy nightly.json", file=path)
+    shell.says("make policy FILE=nightly.json", file=path)
+    drills = shell.says(f"make drill-schedule POLICY=nightly HOST={PAGES_INSTANCE}", instance=instance.id)
+    assert "CREATE_COMPLETE Schedule" in drills
+
+    event, code = run(shell, account, f"stillpoint run nightly --instance {PAGES_INSTANCE} --wait",
+                      instance=instance.id)
+    assert (event["instanceId"], event["consistency"], code) == (instance.id, "application", 0), event
+    assert event["runId"] not in shell.says("stillpoint runs --since 24h --outcome failed")
+    assert "application" in shell.says("stillpoint show run-0123456789abcdef0123", run=event["runId"])
+
+
+def test_deploying_again_changes_nothing(shell: Shell, tmp_path: Path) -> None:
     """`make policy` twice, for the program's way when there is nothing to do."""
-    shell = Shell(account.cloud.endpoint)
-    path = policy_file(tmp_path)
+    path = policy_file(shell.page, tmp_path)
     shell.says("make policy FILE=nightly.json", file=path)
     # AWS's command line names a change set after the second.
     time.sleep(1.1)

@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::mountinfo::{self, Dev};
-use crate::{pagecache, sys};
+use crate::{mounts, pagecache, sys};
 
 /// Less than this in one file is as well written by `syncfs`.
 pub const FILE_WORTH_BYTES: u64 = 256 << 10;
@@ -38,8 +38,14 @@ pub fn machine_bytes() -> u64 {
 /// The dirty open files of each filesystem, as far as they are found until `until_ns`.
 #[must_use]
 pub fn open_files(devs: &[Dev], until_ns: u64) -> Vec<Vec<File>> {
-    let mut search =
-        Search { devs, mounts: HashMap::new(), seen: HashSet::new(), found: Vec::new(), count: 0 };
+    let mut search = Search {
+        devs,
+        mounts: HashMap::new(),
+        here: Here::look(devs),
+        seen: HashSet::new(),
+        found: Vec::new(),
+        count: 0,
+    };
     search.found.resize_with(devs.len(), Vec::new);
     let is_process = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.as_bytes().iter().all(u8::is_ascii_digit))
@@ -71,10 +77,39 @@ struct Search<'a> {
     devs: &'a [Dev],
     /// The filesystem of each mount, by the mount's id.
     mounts: HashMap<u64, usize>,
+    here: Here,
     /// One file is often open in many processes.
     seen: HashSet<(PathBuf, PathBuf)>,
     found: Vec<Vec<File>>,
     count: usize,
+}
+
+/// What the paths of open files say by themselves: those of the processes that see the same
+/// mounts as this one.
+struct Here {
+    space: PathBuf,
+    /// Where the filesystems are mounted, and whether that is all of them, and so a folder.
+    points: Vec<(PathBuf, bool)>,
+}
+
+impl Here {
+    fn look(devs: &[Dev]) -> Self {
+        let mounts = mounts::table().unwrap_or_default().into_iter();
+        let points = mounts
+            .filter(|mount| devs.contains(&mount.dev))
+            .map(|mount| (mount.point, mount.root.as_os_str() == "/"))
+            .collect();
+        Self { space: fs::read_link("/proc/self/ns/mnt").unwrap_or_default(), points }
+    }
+
+    /// Whether the path alone tells that there is nothing to write: it is elsewhere, or a mount
+    /// point itself, as each process of a hold has them open.
+    fn rules_out(&self, path: &Path, space: &Path) -> bool {
+        let is_folder = |(point, is_all): &(PathBuf, bool)| *is_all && point == path;
+        space == self.space
+            && (!self.points.iter().any(|(point, _)| path.starts_with(point))
+                || self.points.iter().any(is_folder))
+    }
 }
 
 impl Search<'_> {
@@ -90,7 +125,7 @@ impl Search<'_> {
     fn look(&mut self, process: &Path, link: &Path, space: &Path) {
         let Ok(path) = fs::read_link(link) else { return };
         // Sockets and pipes have no such path, and devices have no data of their own.
-        if !path.is_absolute() || path.starts_with("/dev") {
+        if !path.is_absolute() || path.starts_with("/dev") || self.here.rules_out(&path, space) {
             return;
         }
         let number = link.file_name().unwrap_or_default();

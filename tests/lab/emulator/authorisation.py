@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .. import authz
+from .. import authz, authz_ec2
 from .services import COMMAND_ACTIONS
 
 
@@ -45,7 +45,7 @@ def install(tags_of: authz.TagLookup, attached: Callable[[str], list[str]]) -> N
             params = dict(parse_qsl(body.decode(), keep_blank_values=True)) or {
                 k: v[0] for k, v in query.items()
             }
-            checks.set(authz.ec2_checks(params.get("Action", ""), params, tags_of, attached))
+            checks.set(authz_ec2.ec2_checks(params.get("Action", ""), params, tags_of, attached))
         elif service == "ssm" and (
             action in COMMAND_ACTIONS
             or "Document" in action

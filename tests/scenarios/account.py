@@ -94,16 +94,23 @@ class Account:
         """The same, but for one statement of the policy."""
         if sid in self._operators_without:
             return self._operators_without[sid]
-        arn, name = self.outputs["OperatorPolicyArn"], f"operator-without-{sid}"
-        version = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-        found = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
-        whole = found["PolicyVersion"]["Document"]
+        name, whole = f"operator-without-{sid}", self._operators_policy()
         part = whole | {"Statement": [one for one in whole["Statement"] if one["Sid"] != sid]}
         assert part != whole, f"the operator's policy has no statement {sid}"
         self._iam.create_user(UserName=name)
         self._iam.put_user_policy(UserName=name, PolicyName="part", PolicyDocument=json.dumps(part))
         self._operators_without[sid] = self._with_key(name)
         return self._operators_without[sid]
+
+    def operators_sids(self) -> set[str]:
+        """The names of the policy's statements."""
+        return {one["Sid"] for one in self._operators_policy()["Statement"]}
+
+    def _operators_policy(self) -> Json:
+        arn = self.outputs["OperatorPolicyArn"]
+        version = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        found = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
+        return found["PolicyVersion"]["Document"]
 
     def _with_key(self, name: str) -> Operator:
         key = self._iam.create_access_key(UserName=name)["AccessKey"]

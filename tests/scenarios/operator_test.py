@@ -71,7 +71,7 @@ def test_a_restore_that_nobody_knows_is_looked_up(
     assert done.returncode == 2 and "of which there is no record" in done.stderr, done
 
 
-@pytest.mark.parametrize(("sid", "name"), [
+NEEDED = [
     ("SeeTargetsAndCommands", "plan"),
     ("SeeSets", "retain"),
     ("ReadPolicies", "plan"),
@@ -84,7 +84,16 @@ def test_a_restore_that_nobody_knows_is_looked_up(
     ("Ask", "run"),
     ("AskAgents", "probe"),
     ("AskAgentsOfInstances", "probe"),
-])
+]
+# Tried in run_test.py (Stillpoint-RunNow) and retention_test.py; the last is for AWS's command line.
+ELSEWHERE = {"InvokePlanner", "AdoptSetsOfDlm", "ReadPoliciesOfDlm"}
+
+
+def test_every_statement_is_tried(account: Account) -> None:
+    assert account.operators_sids() == {sid for sid, _ in NEEDED} | ELSEWHERE
+
+
+@pytest.mark.parametrize(("sid", "name"), NEEDED)
 def test_a_missing_statement_is_seen(
     account: Account, commands: dict[str, list[str]], sid: str, name: str
 ) -> None:

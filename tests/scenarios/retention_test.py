@@ -13,7 +13,7 @@ from scenarios.checks import until
 from scenarios.conftest import Launch
 from scenarios.instance import Instance
 from scenarios.operator import Operator
-from scenarios.policies import document, policy
+from scenarios.policies import SCHEDULE, document, policy
 
 DELETE_AFTER = "stillpoint:delete-after"
 PAST = "2020-01-01T00:00:00.000Z"
@@ -142,3 +142,30 @@ def test_a_reaper_that_cannot_read_everything_changes_nothing_and_says_so(
     with account.role_without("stillpoint-reaper", "reaper", "SeeWhatThereIs"):
         done = operator.does("retain", "--yes")
     assert done.returncode == 1 and "nothing was changed: UnauthorizedOperation" in done.stderr, done
+
+
+def test_sets_of_dlm_are_taken_over_with_the_operators_rights(
+    account: Account, operator: Operator, instance: Instance
+) -> None:
+    account.put_policy("retention-adopt", policy(instance.target, "Retention-Calm"))
+    dlm = {"aws:dlm:lifecycle-policy-id": "policy-0123456789abcdef0",
+           "aws:dlm:lifecycle-schedule-name": SCHEDULE,
+           "aws:dlm:pre-script": "SUCCESS", "aws:dlm:post-script": "SUCCESS"}
+    made = account.ec2.create_snapshots(
+        InstanceSpecification={"InstanceId": instance.id, "ExcludeBootVolume": True},
+        TagSpecifications=[{"ResourceType": "snapshot",
+                            "Tags": [{"Key": key, "Value": value} for key, value in dlm.items()]}])
+    ids = {one["SnapshotId"] for one in made["Snapshots"]}
+    asked = ("retain", "adopt", "--from", "policy-0123456789abcdef0", "--policy", "retention-adopt")
+
+    refused = account.operator_without("AdoptSetsOfDlm").does(*asked, "--yes")
+    assert refused.returncode == 1 and "UnauthorizedOperation" in refused.stderr, refused
+
+    assert "1 of 1 sets taken over" in operator.says(*asked, "--yes")
+    (adopted,) = operator.json("retain", "--dry-run", "--policy", "retention-adopt")[
+        "regions"]["us-east-1"]["decisions"]
+    assert (set(adopted["snapshotIds"]), adopted["action"]["do"]) == (ids, "keep"), adopted
+    (one, *_) = account.snapshots(adopted["setId"])
+    assert (one["tags"]["stillpoint:consistency"], one["tags"]["stillpoint:set-size"]) == ("claimed", str(len(ids)))
+    # Once more there is nothing to take over.
+    assert "0 sets can be taken over" in operator.says(*asked, "--yes")

@@ -190,6 +190,7 @@ impl World {
             return refused(exit::PRE_FAILED, HoldState::Failed, self);
         }
         self.with(host_id, id, boot, |held| held.deadline_at_ms = Some(deadline));
+        self.state().armed.insert((deadline, host_id.to_owned(), id.to_owned()));
         let (world, host, execution) = (Arc::clone(self), host_id.to_owned(), id.to_owned());
         self.exec.spawn(async move {
             world.exec.sleep(DEADLINE_MS).await;

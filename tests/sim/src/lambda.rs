@@ -1,6 +1,7 @@
 //! What calls the functions: the scheduler, the bus, queues with redelivery, and Lambda,
 //! which kills what takes too long.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -29,7 +30,8 @@ const FIRINGS_DEAD: usize = 2;
 /// A queue with its poller.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    messages: Vec<Message>,
+    /// By the time from which they can be received.
+    messages: BTreeMap<(u64, u64), Message>,
     running: usize,
     running_max: usize,
     batch: usize,
@@ -41,7 +43,6 @@ pub(crate) struct Queue {
 struct Message {
     id: u64,
     body: String,
-    visible_ms: u64,
     receives: u32,
 }
 
@@ -50,7 +51,7 @@ impl Queue {
     #[must_use]
     pub(crate) fn all() -> Vec<Self> {
         let queue = |running_max, batch, visibility_ms, dead| Self {
-            messages: vec![],
+            messages: BTreeMap::new(),
             running: 0,
             running_max,
             batch,
@@ -82,20 +83,20 @@ impl Queue {
         if self.running >= self.running_max {
             return (batch, given_up);
         }
-        let dead = self.dead.is_some();
-        self.messages.retain_mut(|message| {
-            if message.visible_ms > now_ms || batch.len() == self.batch {
-                return true;
+        while batch.len() < self.batch {
+            let Some(first) = self.messages.first_entry() else { break };
+            if first.key().0 > now_ms {
+                break;
             }
-            if dead && message.receives == RECEIVES_MAX {
-                given_up.push(message.clone());
-                return false;
+            let mut message = first.remove();
+            if self.dead.is_some() && message.receives == RECEIVES_MAX {
+                given_up.push(message);
+                continue;
             }
             message.receives += 1;
-            message.visible_ms = now_ms + self.visibility_ms;
-            batch.push(message.clone());
-            true
-        });
+            self.messages.insert((now_ms + self.visibility_ms, message.id), message.clone());
+            batch.push(message);
+        }
         self.running += usize::from(!batch.is_empty());
         (batch, given_up)
     }
@@ -137,7 +138,7 @@ impl World {
         let now_ms = self.exec.now_ms();
         let mut state = self.state();
         let id = state.number();
-        state.queues[queue].messages.push(Message { id, body, visible_ms: now_ms, receives: 0 });
+        state.queues[queue].messages.insert((now_ms, id), Message { id, body, receives: 0 });
         drop(state);
         // The poller's batching window.
         self.pump_after(queue, 1_000);
@@ -170,6 +171,7 @@ impl World {
         }
         self.pump_after(queue, visibility);
         self.pump_after(queue, 0);
+        let hidden_until_ms = now_ms + visibility;
         let world = Arc::clone(self);
         self.exec.spawn(async move {
             let records: Vec<Value> = batch
@@ -183,7 +185,8 @@ impl World {
                 world.run_guard(event).await
             };
             let mut state = world.state();
-            let queue = &mut state.queues[queue];
+            let number = queue;
+            let queue = &mut state.queues[number];
             queue.running -= 1;
             // Whoever died has finished nothing.
             if let Some(answer) = answer {
@@ -191,13 +194,14 @@ impl World {
                     let failures = &answer.batch_item_failures;
                     failures.iter().any(|one| one.item_identifier == id.to_string())
                 };
-                let done: Vec<u64> =
-                    batch.iter().map(|one| one.id).filter(|id| !failed(*id)).collect();
-                queue.messages.retain(|message| !done.contains(&message.id));
+                for id in batch.iter().map(|one| one.id).filter(|id| !failed(*id)) {
+                    queue.messages.remove(&(hidden_until_ms, id));
+                }
             }
+            drop(state);
+            // Others may be waiting for the place.
+            world.pump_after(number, 0);
         });
-        // Others may be waiting for the place.
-        self.pump_after(queue, 5_000);
     }
 
     async fn run_runner(self: &Arc<Self>, event: &Value) -> Option<BatchAnswer> {

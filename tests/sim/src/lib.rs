@@ -17,6 +17,7 @@ mod lambda;
 mod night;
 mod reach;
 mod rng;
+mod sets;
 mod trouble;
 mod truth;
 mod world;

@@ -8,7 +8,7 @@ use stillpoint_run::{Consistency, Order, Phase, Run};
 use stillpoint_wire::event::{RunFinished, RunRequested};
 use stillpoint_wire::tags;
 
-use crate::host::DEADLINE_MS;
+use crate::host::{DEADLINE_MS, Host};
 use crate::world::{State, Window, World};
 
 /// The guard looks around every minute; it has this long for what nobody else tells.
@@ -22,29 +22,24 @@ const AT_ONCE_MS: u64 = 50;
 impl State {
     /// What must be true at every moment.
     pub(crate) fn check(&mut self, now_ms: u64) {
-        let mut broken = vec![];
-        for host in self.hosts.values() {
-            if let Some((id, held)) = host.frozen()
-                && held.deadline_at_ms.is_some_and(|at| now_ms > at + 1)
-            {
-                broken.push(format!("I1: {} is held by {id} past its deadline", host.id));
+        while self.armed.first().is_some_and(|(at, ..)| now_ms > at + 1) {
+            let Some((_, host_id, id)) = self.armed.pop_first() else { return };
+            let host = self.hosts.get(&host_id);
+            if host.and_then(Host::frozen).is_some_and(|(frozen, _)| *frozen == id) {
+                let what = format!("I1: {host_id} is held by {id} past its deadline");
+                self.violated(now_ms, what);
             }
-        }
-        for what in broken {
-            self.violated(now_ms, what);
         }
     }
 
     /// A pre-script begins: its thaw must be on record, for one run and no other.
     pub(crate) fn pre_begins(&mut self, now_ms: u64, host_id: &str, id: &str) {
-        let owed =
-            |run: &Run| run.order.instance_id == host_id && run.thaw_owed.as_deref() == Some(id);
-        let owing: Vec<String> = self
-            .ledger
-            .iter()
-            .filter(|(_, one)| owed(&one.run))
-            .map(|(run_id, _)| run_id.clone())
-            .collect();
+        let owed = |run_id: &&String| {
+            let run = self.ledger.get(*run_id).map(|one| &one.run);
+            run.is_some_and(|run| run.thaw_owed.as_deref() == Some(id))
+        };
+        let runs = self.runs_of.get(host_id).into_iter().flatten();
+        let owing: Vec<String> = runs.filter(owed).cloned().collect();
         let [run_id] = &owing[..] else {
             let count = owing.len();
             return self.violated(
@@ -121,8 +116,7 @@ impl State {
             );
             self.violated(now_ms, what);
         }
-        let sets = self.sets.iter().filter(|set| set.run_id == order.run_id).count();
-        if sets > 0 {
+        if self.sets.of_run(&order.run_id).len() > 0 {
             self.violated(now_ms, format!("I3: another set is asked for of {}", order.run_id));
         }
     }
@@ -145,6 +139,8 @@ impl State {
             let what = format!("I7: {} is written down inside its window", run.order.run_id);
             self.violated(now_ms, what);
         }
+        let order = &run.order;
+        self.runs_of.entry(order.instance_id.clone()).or_default().insert(order.run_id.clone());
         if let Some(before) = self.ledger.get(&run.order.run_id)
             && before.run.verdict.is_some()
             && before.run.verdict != run.verdict
@@ -168,16 +164,9 @@ impl State {
         self.reach(&format!("label: {label}"));
     }
 
-    fn set_of(&self, snapshot_id: &str) -> Option<&crate::world::Set> {
-        let has = |set: &&crate::world::Set| {
-            set.set.snapshots.iter().any(|one| one.snapshot_id == snapshot_id)
-        };
-        self.sets.iter().find(has)
-    }
-
     /// Whether somebody else's document has said, and could say, that it held.
     fn claimed(&self, snapshot_id: &str) -> Result<(), String> {
-        let set = self.set_of(snapshot_id).ok_or("there is no such snapshot")?;
+        let set = self.sets.of_snapshot(snapshot_id).ok_or("there is no such snapshot")?;
         let (id, ours) = set.held.as_ref().ok_or("nothing was held")?;
         if *ours {
             return Err("held by our agent, which tells more".to_owned());
@@ -192,7 +181,7 @@ impl State {
 
     /// Whether one unbroken hold of ours covered the moment in which a snapshot was made.
     fn proven(&self, snapshot_id: &str) -> Result<(), String> {
-        let set = self.set_of(snapshot_id).ok_or("there is no such snapshot")?;
+        let set = self.sets.of_snapshot(snapshot_id).ok_or("there is no such snapshot")?;
         let (id, ours) = set.held.as_ref().ok_or("nothing was held")?;
         if !ours {
             return Err("held by somebody else's document".to_owned());
@@ -261,7 +250,7 @@ impl World {
         let mut broken = vec![];
         let state = self.state();
         for (run_id, order) in &state.requested {
-            let sets = state.sets.iter().filter(|set| set.run_id == *run_id).count();
+            let sets = state.sets.of_run(run_id).len();
             if sets > 1 {
                 broken.push(format!("I3: {sets} sets of {run_id}"));
             }

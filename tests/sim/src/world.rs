@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use stillpoint_budget::Bucket;
 use stillpoint_drive::outside::{CommandState, Deployed, Firing, Recorded};
-use stillpoint_run::{Order, SnapshotSet};
+use stillpoint_run::Order;
 use stillpoint_wire::event::RunFinished;
 
 use crate::exec::{Exec, lock};
 use crate::host::Host;
 use crate::lambda::Queue;
 use crate::rng::Rng;
+use crate::sets::Sets;
 use crate::trouble::Trouble;
 
 /// One seed's world.
@@ -30,7 +31,11 @@ pub(crate) struct State {
     pub(crate) trouble: Trouble,
     pub(crate) hosts: BTreeMap<String, Host>,
     pub(crate) commands: BTreeMap<String, Command>,
-    pub(crate) sets: Vec<Set>,
+    pub(crate) sets: Sets,
+    /// Run ids by instance.
+    pub(crate) runs_of: BTreeMap<String, BTreeSet<String>>,
+    /// (deadline, instance, execution id) of the holds whose deadline nobody has looked at yet.
+    pub(crate) armed: BTreeSet<(u64, String, String)>,
     /// Snapshot or instance id -> tags.
     pub(crate) tags: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) ledger: BTreeMap<String, Recorded>,
@@ -95,19 +100,6 @@ pub(crate) struct Invocation {
     pub(crate) cancelled: bool,
 }
 
-/// A snapshot set, and what held when it came into being.
-#[derive(Debug)]
-pub(crate) struct Set {
-    pub(crate) run_id: String,
-    pub(crate) instance_id: String,
-    pub(crate) set: SnapshotSet,
-    pub(crate) made_ms: u64,
-    /// The execution id that was held, and whether it was our agent that held it.
-    pub(crate) held: Option<(String, bool)>,
-    /// Until then the search by tag does not show it.
-    pub(crate) hidden_until_ms: u64,
-}
-
 /// EC2's own token bucket for CreateSnapshots.
 #[derive(Debug)]
 pub(crate) struct Ec2Bucket {
@@ -141,7 +133,9 @@ impl World {
             trouble,
             hosts: BTreeMap::new(),
             commands: BTreeMap::new(),
-            sets: vec![],
+            sets: Sets::default(),
+            runs_of: BTreeMap::new(),
+            armed: BTreeSet::new(),
             tags: BTreeMap::new(),
             ledger: BTreeMap::new(),
             bucket: (Bucket::default(), None),

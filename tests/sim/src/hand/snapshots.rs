@@ -7,7 +7,8 @@ use stillpoint_drive::outside::{Begun, Fault, FaultKind, Snapshots};
 use stillpoint_run::{Order, SnapshotSet, SnapshotTaken};
 
 use super::{Hand, fault};
-use crate::world::{Set, State, Window};
+use crate::sets::Set;
+use crate::world::{State, Window};
 
 impl Snapshots for Hand {
     async fn create(
@@ -55,8 +56,7 @@ impl Snapshots for Hand {
     async fn find(&self, run_id: &str) -> Result<Option<SnapshotSet>, Fault> {
         let ms = self.latency(120);
         self.call("find", ms, |state, now_ms| {
-            let found =
-                state.sets.iter().find(|set| set.run_id == run_id && set.hidden_until_ms <= now_ms);
+            let found = state.sets.of_run(run_id).find(|set| set.hidden_until_ms <= now_ms);
             Ok(found.map(|set| SnapshotSet { adopted: true, ..set.set.clone() }))
         })
         .await
@@ -128,7 +128,7 @@ impl State {
         let held = host.held().map(|(id, held)| (id.clone(), held.ours));
         let lag = if self.trouble.lagging_tags { self.rng.below(10_000) } else { 0 };
         self.say(now_ms, || format!("a set of {} is made, held by {held:?}", order.instance_id));
-        self.sets.push(Set {
+        self.sets.add(Set {
             run_id: order.run_id.clone(),
             instance_id: order.instance_id.clone(),
             set: set.clone(),

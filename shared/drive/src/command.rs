@@ -85,20 +85,28 @@ fn parameters(
     let own = order.script.as_ref().map(|script| script.parameters.clone());
     let mut parameters = own.unwrap_or_default();
     let mut put = |name: &str, value: String| parameters.insert(name.to_owned(), vec![value]);
-    // A shared document is named by its ARN.
-    let name = document.rsplit('/').next().unwrap_or(document);
-    if name.starts_with(OUR_DOCUMENTS) {
+    if is_ours(document) {
         let data = order.volumes.iter().filter(|volume| !volume.boot);
         let ids: Vec<_> = data.map(|volume| volume.volume_id.as_str()).collect();
         put("timeout", format!("{timeout_secs}s"));
         put("volumes", ids.join(","));
     }
-    if name == SAP_HANA_DOCUMENT {
+    if name(document) == SAP_HANA_DOCUMENT {
         put("executionTimeout", timeout_secs.to_string());
     }
     put("executionId", execution_id.to_owned());
     put("command", stage.command().to_owned());
     parameters
+}
+
+/// A shared document is named by its ARN.
+fn name(document: &str) -> &str {
+    document.rsplit('/').next().unwrap_or(document)
+}
+
+/// Whether a document is one of ours.
+pub(crate) fn is_ours(document: &str) -> bool {
+    name(document).starts_with(OUR_DOCUMENTS)
 }
 
 pub(crate) async fn send<O: Outside>(

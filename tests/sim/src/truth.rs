@@ -1,7 +1,7 @@
 //! The promises, as predicates on what really happened. I5 and I8 are not here: nothing in
 //! this world deletes, and permissions are a matter of `tests/infra`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stillpoint_agent::hold::{End, Phase as HoldPhase};
 use stillpoint_run::{Consistency, Order, Phase, Run};
@@ -15,6 +15,8 @@ use crate::world::{State, Window, World};
 const TOLD_WITHIN_MS: u64 = 600_000;
 /// A runner's timeout and a minute of clocks.
 const INVOCATION_MS: u64 = 960_000;
+/// A run that sleeps while another's answer tells of it looks at that within this time.
+const LOOKS_WITHIN_MS: u64 = 200;
 /// Between an answer and the next call of the same run nothing is waited for but the
 /// moment in which commands are gathered.
 const AT_ONCE_MS: u64 = 50;
@@ -85,6 +87,25 @@ impl State {
         }
     }
 
+    /// A command tells our agent the volumes of the sets: of all its instances, and no others.
+    pub(crate) fn told_volumes(
+        &mut self,
+        now_ms: u64,
+        ids: &[String],
+        ours: bool,
+        told: &[String],
+    ) {
+        let of_them = ids.iter().filter_map(|id| self.hosts.get(id)).flat_map(|one| &one.volumes);
+        let due: BTreeSet<&String> = of_them.filter(|_| ours).collect();
+        if told.iter().collect::<BTreeSet<_>>() != due {
+            let what = format!("I2: a command for {ids:?} tells the volumes {told:?}");
+            self.violated(now_ms, what);
+        }
+        if ours && ids.len() > 1 {
+            self.reach("one command for the sets of several instances");
+        }
+    }
+
     /// Somebody knows that the pre-script has succeeded.
     pub(crate) fn knows_held(&mut self, now_ms: u64, who: u64, host_id: &str, id: &str) {
         let sent = (host_id.to_owned(), id.to_owned());
@@ -100,7 +121,7 @@ impl State {
     pub(crate) fn knows_held_first(&mut self, now_ms: u64, who: u64, host_id: &str, id: &str) {
         let run_id = self.pre_ran.get(&(host_id.to_owned(), id.to_owned())).cloned();
         if run_id.is_some_and(|run_id| !self.windows.contains_key(&(who, run_id))) {
-            self.knows_held(now_ms, who, host_id, id);
+            self.knows_held(now_ms + LOOKS_WITHIN_MS, who, host_id, id);
         }
     }
 

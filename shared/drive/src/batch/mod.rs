@@ -1,11 +1,12 @@
 //! A batch of runs in one function, seen by each of them as if it were alone: what several
 //! of them ask for at the same time goes out as one call.
 //!
-//! The drive stays one run at a time. Commands with the same document and parameters are
-//! gathered for [`GATHER_MS`] and sent to all their instances at once; one answer tells all
-//! who wait for the same command; reservations are made together.
+//! The drive stays one run at a time. Commands that can be one (`merge`) are gathered for
+//! [`GATHER_MS`] and sent to all their instances at once; one answer tells all who wait for
+//! the same command; reservations are made together.
 
 mod gather;
+mod merge;
 mod polls;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,11 +25,7 @@ use polls::Polls;
 /// How long one waits for others to ask for the same. Whoever has an instance frozen waits
 /// this much longer for its thaw, so it is short.
 const GATHER_MS: u64 = 10;
-/// SendCommand takes so many instances.
-const INSTANCES_MAX: usize = 50;
 
-/// Document, parameters, delivery time: what one SendCommand has one of.
-type SendKey = (String, BTreeMap<String, Vec<String>>, u32);
 type Sends = Gather<SendCommand, Result<String, Fault>>;
 
 /// See the module.
@@ -36,7 +33,7 @@ type Sends = Gather<SendCommand, Result<String, Fault>>;
 pub struct Batch<'a, A> {
     account: &'a A,
     salt: u64,
-    sends: Mutex<HashMap<SendKey, Sends>>,
+    sends: Mutex<HashMap<merge::Key, Sends>>,
     polls: Polls,
     reserves: Gather<u64, Result<Slot, Fault>>,
 }
@@ -64,13 +61,9 @@ impl<'a, A: Account> Batch<'a, A> {
 
     async fn send_all(&self, commands: Vec<SendCommand>) -> Vec<Result<String, Fault>> {
         let mut answers = vec![];
-        for commands in commands.chunks(INSTANCES_MAX) {
+        for commands in merge::groups(&commands) {
             let ids: Vec<String> = commands.iter().map(|one| one.instance_id.clone()).collect();
-            let Some(first) = commands.first() else { continue };
-            let mut command = first.clone();
-            if commands.len() > 1 {
-                command.comment = format!("{} and {} more", first.comment, commands.len() - 1);
-            }
+            let Some(command) = merge::merged(commands) else { continue };
             match self.account.send_to(&ids, &command).await {
                 // One that SSM does not take refuses the call for all: each by itself.
                 Err(fault) if fault.kind == FaultKind::Refused && commands.len() > 1 => {
@@ -90,8 +83,7 @@ impl<A: Account> Commands for Batch<'_, A> {
         if !command.parameters.contains_key("executionId") {
             return self.account.send(command).await;
         }
-        let key = (command.document.clone(), command.parameters.clone(), command.delivery_secs);
-        let gather = gather::lock(&self.sends).entry(key).or_default().clone();
+        let gather = gather::lock(&self.sends).entry(merge::key(command)).or_default().clone();
         let wait = self.account.sleep_ms(GATHER_MS);
         let answer = gather.join(command.clone(), wait, |all| self.send_all(all));
         answer.await.unwrap_or_else(|| Err(gone("SendCommand")))
@@ -106,9 +98,15 @@ impl<A: Account> Commands for Batch<'_, A> {
         if step.is_some() {
             return self.account.state(command_id, instance_id, step).await;
         }
-        let states = self.polls.ask(command_id, || self.account.states(command_id)).await?;
-        let Some((_, state)) = states.iter().find(|(id, _)| id == instance_id) else {
-            return Ok(CommandState::waiting());
+        let state = match self.polls.end_of(command_id, instance_id) {
+            Some(state) => state,
+            None => {
+                let states = self.polls.ask(command_id, || self.account.states(command_id)).await?;
+                let Some((_, state)) = states.iter().find(|(id, _)| id == instance_id) else {
+                    return Ok(CommandState::waiting());
+                };
+                state.clone()
+            }
         };
         // What a list shows of an output may be cut; a whole receipt is all that matters.
         let whole = match state.progress {
@@ -120,11 +118,7 @@ impl<A: Account> Commands for Batch<'_, A> {
                 false
             }
         };
-        if whole {
-            Ok(state.clone())
-        } else {
-            self.account.state(command_id, instance_id, None).await
-        }
+        if whole { Ok(state) } else { self.account.state(command_id, instance_id, None).await }
     }
 
     async fn step_outputs(

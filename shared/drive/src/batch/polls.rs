@@ -6,22 +6,35 @@ use std::sync::{Arc, Mutex};
 use futures::channel::oneshot;
 
 use super::gather::lock;
-use crate::outside::{CommandState, Fault, FaultKind};
+use crate::outside::{CommandState, Fault, FaultKind, Progress};
 
 type Answer = Result<Arc<Vec<(String, CommandState)>>, Fault>;
 
-/// The commands that somebody is asking for, with those who wait for the answer.
+/// The commands that somebody is asking for, with those who wait for the answer, and the last
+/// answers.
 #[derive(Debug, Default)]
-pub(super) struct Polls(Mutex<HashMap<String, Vec<oneshot::Sender<Answer>>>>);
+pub(super) struct Polls {
+    asking: Mutex<HashMap<String, Vec<oneshot::Sender<Answer>>>>,
+    told: Mutex<HashMap<String, Arc<Vec<(String, CommandState)>>>>,
+}
 
 impl Polls {
+    /// The end of one instance, if an answer to anybody has told it: whoever waits for it holds
+    /// something, and its own question may get no answer.
+    pub(super) fn end_of(&self, command_id: &str, instance_id: &str) -> Option<CommandState> {
+        let told = lock(&self.told);
+        let (_, state) = told.get(command_id)?.iter().find(|(id, _)| id == instance_id)?;
+        let is_ended = !matches!(state.progress, Progress::Waiting | Progress::Running);
+        is_ended.then(|| state.clone())
+    }
+
     /// Asks, or waits for the answer to whoever is asking already.
     pub(super) async fn ask<T>(&self, command_id: &str, ask: impl FnOnce() -> T) -> Answer
     where
         T: Future<Output = Result<Vec<(String, CommandState)>, Fault>>,
     {
         let waits = {
-            let mut asking = lock(&self.0);
+            let mut asking = lock(&self.asking);
             match asking.get_mut(command_id) {
                 Some(waiting) => {
                     let (sender, receiver) = oneshot::channel();
@@ -39,6 +52,9 @@ impl Polls {
         }
         let mut place = Place { polls: Some(self), command_id };
         let answer = ask().await.map(Arc::new);
+        if let Ok(states) = &answer {
+            lock(&self.told).insert(command_id.to_owned(), Arc::clone(states));
+        }
         for sender in place.leave() {
             drop(sender.send(answer.clone()));
         }
@@ -55,7 +71,7 @@ struct Place<'a> {
 impl Place<'_> {
     fn leave(&mut self) -> Vec<oneshot::Sender<Answer>> {
         let polls = self.polls.take();
-        polls.and_then(|polls| lock(&polls.0).remove(self.command_id)).unwrap_or_default()
+        polls.and_then(|polls| lock(&polls.asking).remove(self.command_id)).unwrap_or_default()
     }
 }
 

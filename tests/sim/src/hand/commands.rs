@@ -38,12 +38,15 @@ impl Fleet for Hand {
             let command_id = format!("command-{}", state.number());
             let waiting = || Invocation { state: CommandState::waiting(), cancelled: false };
             let volumes = text("volumes");
-            let volumes = volumes.split(',').filter(|one| !one.is_empty()).map(str::to_owned);
+            let volumes: Vec<String> =
+                volumes.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect();
+            let ours = command.document.starts_with("Stillpoint-");
+            state.told_volumes(now_ms, ids, ours, &volumes);
             let made = Command {
                 stage: stage.clone(),
                 execution_id: execution_id.clone(),
-                ours: command.document.starts_with("Stillpoint-"),
-                volumes: volumes.collect(),
+                ours,
+                volumes,
                 invocations: ids.iter().map(|id| (id.clone(), waiting())).collect(),
             };
             state.commands.insert(command_id.clone(), made);

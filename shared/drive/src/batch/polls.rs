@@ -8,14 +8,15 @@ use futures::channel::oneshot;
 use super::gather::lock;
 use crate::outside::{CommandState, Fault, FaultKind, Progress};
 
-type Answer = Result<Arc<Vec<(String, CommandState)>>, Fault>;
+type States = Arc<Vec<(String, CommandState)>>;
+type Answer = Result<States, Fault>;
 
 /// The commands that somebody is asking for, with those who wait for the answer, and the last
 /// answers.
 #[derive(Debug, Default)]
 pub(super) struct Polls {
     asking: Mutex<HashMap<String, Vec<oneshot::Sender<Answer>>>>,
-    told: Mutex<HashMap<String, Arc<Vec<(String, CommandState)>>>>,
+    told: Mutex<HashMap<String, States>>,
 }
 
 impl Polls {

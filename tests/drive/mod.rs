@@ -386,6 +386,27 @@ fn twins_in_one_batch_at_the_same_millisecond_make_one_set() {
 }
 
 #[test]
+fn whoever_waits_long_for_its_turn_drives_the_run_and_a_double_reserves_nothing() {
+    let mut world = World::new(Document::Agent);
+    (world.wait_ms, world.pauses) = (100_000, vec![3]);
+    let order = order(0, true);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut first = pin!(advance(&world, order.clone(), limits(&world, INVOCATION_MS)));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let mut double = pin!(advance(&world, order, limits(&world, INVOCATION_MS)));
+    let busy = double.as_mut().poll(&mut context);
+    assert!(matches!(busy, Poll::Ready(Ok(Advance::Busy { .. }))), "{busy:?}");
+    let calls = world.state.lock().unwrap().calls.clone();
+    assert_eq!(calls, ["load", "reserve", "save", "turn", "load"]);
+    // It waits as a run that has not begun: whoever finds it after a death owes nothing.
+    assert_eq!(world.state.lock().unwrap().ledger["run-1"].run.phase, Phase::New);
+    let Poll::Ready(Ok(Advance::Finished(run))) = first.as_mut().poll(&mut context) else {
+        panic!("it does not go on");
+    };
+    assert_promises(&world, &run, "waited");
+}
+
+#[test]
 fn a_silent_document_is_claimed_and_one_that_was_skipped_is_not() {
     for (document, consistency, code) in [
         (Document::Silent, Consistency::Claimed, "SP3008"),

@@ -19,6 +19,8 @@ const AROUND_ATTEMPT_MS: u64 = 30_000;
 /// The ledger is asked this often before the driver gives up; nothing is frozen then.
 const SAVES_MAX: u32 = 4;
 const SAVE_WAIT_MS: u64 = 200;
+/// Whoever waits longer for its turn says on record that it drives the run.
+const WAITS_UNSEEN_MS: u64 = 2_000;
 /// The guard looks after a run so long after its driver was dead for certain.
 const DUE_AFTER_DEATH_MS: u64 = 60_000;
 /// The guard looks after a run that waits for a delivery after this time: longer than the
@@ -126,6 +128,8 @@ pub async fn advance<O: Outside>(
         due_ms: limits.dead_at_ms + DUE_AFTER_DEATH_MS,
     };
     let stopped = |now_ms| Lease { until_ms: 0, due_ms: now_ms + DUE_AFTER_MS, ..alive.clone() };
+    // As it is on record, until its first attempt begins.
+    let mut waiting = (run.phase == Phase::New).then(|| run.clone());
     let mut throttled = false;
     loop {
         let owed = owed(&run);
@@ -157,9 +161,24 @@ pub async fn advance<O: Outside>(
             return Ok(Advance::OutOfTime);
         }
         if begins(&run) {
-            let ready = match limits.task {
-                Task::Run => wait_for_turn(outside, &run, limits.dead_at_ms).await,
-                Task::Settle => Ok(false),
+            let turn = match limits.task {
+                Task::Run => reserve_turn(outside, &run, limits.dead_at_ms).await,
+                Task::Settle => Ok(None),
+            };
+            let waits_ms = turn.as_ref().ok().copied().flatten().unwrap_or(0);
+            // A second delivery that comes while this one waits would reserve a call as well,
+            // and only one of the two can be made.
+            if let Some(new) = waiting.take()
+                && waits_ms > WAITS_UNSEEN_MS
+            {
+                save(outside, &new, &mut version, &alive).await?;
+            }
+            let ready = match turn {
+                Ok(Some(waits_ms)) => {
+                    outside.sleep_ms(waits_ms).await;
+                    Ok(outside.now_ms() <= begins_by_ms(&run, limits.dead_at_ms))
+                }
+                other => other.map(|_| false),
             };
             if !matches!(ready, Ok(true)) {
                 save(outside, &run, &mut version, &stopped(outside.now_ms())).await?;
@@ -196,19 +215,26 @@ fn step<O: Outside>(outside: &O, run: &mut Run, seen: &Seen, now_ms: u64) {
     }
 }
 
-/// Waits until CreateSnapshots may be called, so that nobody has to wait for it while
-/// something is frozen. False if that, with all that can follow, would outlive the driver:
-/// the post-script would then be left to the next delivery, minutes after the freeze.
-async fn wait_for_turn<O: Outside>(outside: &O, run: &Run, dead_at_ms: u64) -> Result<bool, Fault> {
-    let by_ms = dead_at_ms.saturating_sub(longest_ms(run));
+/// Reserves a CreateSnapshots call, so that nobody has to wait for it while something is
+/// frozen: how long to wait for the turn. None if that, with all that can follow, would outlive
+/// the driver: the post-script would then be left to the next delivery, minutes after the freeze.
+async fn reserve_turn<O: Outside>(
+    outside: &O,
+    run: &Run,
+    dead_at_ms: u64,
+) -> Result<Option<u64>, Fault> {
+    let by_ms = begins_by_ms(run, dead_at_ms);
     let from_ms = outside.now_ms().max(not_before_ms(run));
     if from_ms > by_ms {
-        return Ok(false);
+        return Ok(None);
     }
-    let Slot::At(at_ms) = outside.reserve(by_ms).await? else { return Ok(false) };
-    let now_ms = outside.now_ms();
-    outside.sleep_ms(at_ms.max(from_ms).saturating_sub(now_ms)).await;
-    Ok(outside.now_ms() <= by_ms)
+    let Slot::At(at_ms) = outside.reserve(by_ms).await? else { return Ok(None) };
+    Ok(Some(at_ms.max(from_ms).saturating_sub(outside.now_ms())))
+}
+
+/// The last moment for an attempt to begin.
+fn begins_by_ms(run: &Run, dead_at_ms: u64) -> u64 {
+    dead_at_ms.saturating_sub(longest_ms(run))
 }
 
 /// The longest that an attempt can take, its first post-script included, or that a set

@@ -7,7 +7,7 @@ use super::world::{instance, scheduled, volume};
 use super::{base, policy};
 
 /// One schedule, two instances, 100 GiB in each.
-fn estimated(schedules: Value, instances: usize, assume: &Assumptions) -> Estimate {
+pub(super) fn estimated(schedules: Value, instances: usize, assume: &Assumptions) -> Estimate {
     let mut document = base();
     document["Schedules"] = schedules;
     let policy = policy(&document);
@@ -24,7 +24,7 @@ fn estimated(schedules: Value, instances: usize, assume: &Assumptions) -> Estima
     estimate(&policy, &plan, scheduled().fired_at, assume)
 }
 
-fn nightly(retain: Value) -> Value {
+pub(super) fn nightly(retain: Value) -> Value {
     json!([{"Name": "nightly", "CreateRule": {"CronExpression": "cron(0 3 * * ? *)"},
             "RetainRule": retain}])
 }

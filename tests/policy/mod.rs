@@ -5,6 +5,7 @@
 //! at every line the parser answers, so that a second, false complaint fails as well.
 
 mod after;
+mod answer;
 mod blackouts;
 mod coincide;
 mod corpus;

@@ -7,6 +7,7 @@ use context::{Context, Function};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 use stillpoint_aws::Cloud;
+use stillpoint_planner::Answer;
 use stillpoint_wire::queue::QueueEvent;
 
 #[tokio::main]
@@ -19,6 +20,7 @@ async fn main() -> Result<(), Error> {
             run(service_fn(|event: LambdaEvent<Value>| async move {
                 stillpoint_planner::handle(cloud, &event.payload, &event.context.request_id)
                     .await
+                    .map(Answer::fitted)
                     .map_err(|refusal| diagnostic(refusal.code.as_str(), refusal.text))
             }))
             .await

@@ -6,53 +6,24 @@ use std::pin::pin;
 
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 use stillpoint_drive::DUE_AFTER_MS;
 use stillpoint_drive::outside::{Account, Fault, Firing as Fired, Lease, SaveFault};
 use stillpoint_policy::{
-    Estimate, Firing, Handler, INLINE_POLICY_ID, NextFiring, Plan, PlannedRun, Policy, Retain,
-    estimate, parse, plan,
+    Firing, Handler, INLINE_POLICY_ID, Plan, PlannedRun, Policy, Retain, estimate, parse, plan,
 };
 use stillpoint_run::{LeftOutVolume, Order, Run, Script, Volume};
 use stillpoint_telemetry::RefusalCode;
 use stillpoint_wire::event::{RUN_FINISHED, RUN_REQUESTED, RunFinished, RunRequested};
 use stillpoint_wire::{ids, tags};
 
+use crate::answer::Answer;
 use crate::{PolicyRef, Request, metrics};
 
+/// So many runs are put on record, and then requested, before the next.
+const PART: usize = 500;
 /// So many runs are put on record at a time.
 const RECORDS_AT_ONCE: usize = 32;
-
-/// What the planner answers.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answer {
-    /// Whether it was only planned.
-    pub dry_run: bool,
-    /// The policy.
-    pub policy_id: String,
-    /// The schedule; of several that fire at this time, the one that keeps the set.
-    pub schedule_name: String,
-    /// All schedules that fire at this time and share the set.
-    pub schedule_names: Vec<String>,
-    /// The scheduled time, or `on-demand:<request id>`.
-    pub nominal_time: String,
-    /// Whether the policy is enabled; a disabled one has no runs.
-    pub enabled: bool,
-    /// The very values that are executed.
-    pub runs: Vec<Order>,
-    /// Instances that were left out, each with its reason.
-    pub left_out: Value,
-    /// What somebody should look at.
-    pub warnings: Vec<String>,
-    /// When the policy fires next.
-    pub next_firings: Vec<NextFiring>,
-    /// How many calls the runs will make.
-    pub api_calls: Value,
-    /// How long the runs take, and what the policy costs.
-    pub estimate: Estimate,
-}
 
 /// Why there is no plan. Nothing was touched.
 #[derive(Debug)]
@@ -134,10 +105,13 @@ async fn answer<A: Account>(
     let orders: Vec<Order> =
         plan.runs.iter().map(|run| order(&plan, run, expires.as_deref())).collect();
     if !request.dry_run {
-        put_on_record(account, &orders, request_id).await?;
-        let details = orders.iter().map(RunRequested::detail).collect();
-        let published = account.publish(RUN_REQUESTED, details).await;
-        published.map_err(|fault| unanswered(RefusalCode::Bus, &fault))?;
+        // In parts, so that the first of a large fleet are not kept waiting by the last.
+        for orders in orders.chunks(PART) {
+            put_on_record(account, orders, request_id).await?;
+            let details = orders.iter().map(RunRequested::detail).collect();
+            let published = account.publish(RUN_REQUESTED, details).await;
+            published.map_err(|fault| unanswered(RefusalCode::Bus, &fault))?;
+        }
         let targets = plan.runs.len() + plan.left_out.len();
         let (policy_id, schedule) = (&plan.policy_id, &plan.schedule_name);
         account.metric(metrics::targeted(policy_id, schedule, targets, account.now_ms()));
@@ -156,6 +130,7 @@ async fn answer<A: Account>(
     }
     Ok(Answer {
         dry_run: request.dry_run,
+
         estimate: estimate(&policy, &plan, fired_at, &request.assumptions),
         policy_id: plan.policy_id,
         schedule_name: plan.schedule_name,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use stillpoint_drive::outside::{Bus, Fault, FaultKind};
 use stillpoint_wire::event::SOURCE;
 
@@ -11,6 +12,9 @@ use crate::fault::fault;
 
 /// PutEvents takes ten entries.
 const ENTRIES_MAX: usize = 10;
+/// So many calls at a time: a fleet of thousands is requested in seconds, and the least that a
+/// Region grants is 400 a second.
+const AT_ONCE: usize = 8;
 /// Entries that the bus did not take are put again this often, doubling from
 /// [`WAIT`].
 const REPEATS_MAX: u32 = 4;
@@ -20,10 +24,11 @@ impl Bus for Cloud {
     async fn publish(&self, detail_type: &str, details: Vec<String>) -> Result<(), Fault> {
         let mut left = details;
         for repeat in 0..=REPEATS_MAX {
-            let mut refused = vec![];
-            for details in left.chunks(ENTRIES_MAX) {
-                refused.extend(self.put(detail_type, details).await?);
-            }
+            let puts: Vec<_> =
+                left.chunks(ENTRIES_MAX).map(|details| self.put(detail_type, details)).collect();
+            let refused: Vec<Vec<String>> =
+                stream::iter(puts).buffer_unordered(AT_ONCE).try_collect().await?;
+            let refused = refused.concat();
             if refused.is_empty() {
                 return Ok(());
             }

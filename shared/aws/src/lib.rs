@@ -99,7 +99,7 @@ pub struct Cloud {
 impl Cloud {
     /// Builds the clients once, on a cold start.
     pub async fn load(names: Names) -> Self {
-        Self::of(names, &Access::default().config().await)
+        Self::of(names, &access::of_function().await)
     }
 
     /// The same for a person's command line.

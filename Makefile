@@ -23,7 +23,8 @@ fuzz:
 
 # agent: ours, as it is packaged, beside its alternatives, on the same load in the same run.
 # applications: snapshots of real servers with it and without, restored and verified.
-# engine: the packaged functions' size, start and memory.
+# engine: the packaged functions' size, start and memory, and fleets of up to 100,000 instances in the
+# simulator, beside a function an instance and DLM as documented.
 # QUICK=1 takes minutes, the whole of it more than an hour; ONLY=agent, applications or engine is
 # one of them, REPS=n and ROUNDS=n set the repetitions. CASES="1 GB dirty" is the agent's cases with
 # that in their names, added to what earlier runs of the same agent have found.
@@ -35,6 +36,7 @@ bench: setup build
 	$(if $(filter agent,$(BENCHES)),cd tests && ../$(PY) -m bench $(if $(QUICK),--quick) $(if $(REPS),--reps $(REPS)) $(if $(CASES),--only "$(CASES)"))
 	$(if $(filter applications,$(BENCHES)),cd tests && ../$(PY) -m applications $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)))
 	$(if $(filter engine,$(BENCHES)),cd tests && ../$(PY) -m engine $(if $(QUICK),--quick))
+	$(if $(filter engine,$(BENCHES)),cargo run --locked --quiet --profile sim -p stillpoint-sim --bin fleet $(if $(QUICK),-- --quick))
 
 # The agent alone, static, for x86-64 and arm64, into target/package.
 .PHONY: agent

@@ -132,6 +132,17 @@ impl Hand {
         answer
     }
 
+    /// Waits.
+    pub(crate) async fn pause(&self, ms: u64) {
+        self.world.exec.sleep(ms).await;
+    }
+
+    /// Waits for any time up to this.
+    pub(crate) async fn pause_at_random(&self, ms_max: u64) {
+        let ms = self.world.state().rng.below(ms_max);
+        self.world.exec.sleep(ms).await;
+    }
+
     async fn die<T>(&self) -> T {
         self.died.store(true, Relaxed);
         std::future::pending().await
@@ -169,7 +180,8 @@ impl Clock for Hand {
 
 impl Bus for Hand {
     async fn publish(&self, detail_type: &str, details: Vec<String>) -> Result<(), Fault> {
-        let ms = self.latency(30);
+        // Ten events a call, eight calls at a time.
+        let ms = self.latency(30) * (details.len() as u64).div_ceil(80);
         self.call("publish", ms, |state, now_ms| {
             let mut requested = vec![];
             for detail in &details {

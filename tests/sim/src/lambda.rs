@@ -220,13 +220,14 @@ impl World {
     }
 
     /// Runs a function in an invocation of its own; none if it died.
-    async fn invoke<T>(
+    pub(crate) async fn invoke<T>(
         self: &Arc<Self>,
         function: &'static str,
         limit_ms: u64,
         handle: impl AsyncFnOnce(&Hand, &str, u64) -> T,
     ) -> Option<T> {
-        let dead_at_ms = self.exec.now_ms() + limit_ms;
+        let began_ms = self.exec.now_ms();
+        let dead_at_ms = began_ms + limit_ms;
         let (invocation, skew_ms) = {
             let mut state = self.state();
             let invocation = state.number();
@@ -254,6 +255,9 @@ impl World {
         };
         let mut state = self.state();
         state.alive.remove(&invocation);
+        let ms = self.exec.now_ms() - began_ms;
+        let billed = state.billed.entry(function).or_default();
+        *billed = (billed.0 + 1, billed.1 + ms);
         state.windows.retain(|(whose, _), _| *whose != invocation);
         if answer.is_none() {
             state.reach(&format!("trouble: the {function} dies"));

@@ -11,6 +11,7 @@
 //! `lambda`, `truth`.
 
 mod exec;
+pub mod fleet;
 mod hand;
 mod host;
 mod lambda;

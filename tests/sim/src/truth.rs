@@ -9,6 +9,7 @@ use stillpoint_wire::event::{RunFinished, RunRequested};
 use stillpoint_wire::tags;
 
 use crate::host::{DEADLINE_MS, Host};
+use crate::sets::Set;
 use crate::world::{State, Window, World};
 
 /// The guard looks around every minute; it has this long for what nobody else tells.
@@ -198,6 +199,11 @@ impl State {
             End::Released => Ok(()),
             other => Err(format!("the hold ended {other:?}")),
         }
+    }
+
+    /// Whether all of a set is application-consistent.
+    pub(crate) fn is_proven(&self, set: &Set) -> bool {
+        set.set.snapshots.iter().all(|one| self.proven(&one.snapshot_id).is_ok())
     }
 
     /// Whether one unbroken hold of ours covered the moment in which a snapshot was made.

@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(crate) reached: BTreeSet<String>,
     pub(crate) violations: Vec<String>,
     pub(crate) calls: BTreeMap<&'static str, u64>,
+    /// (invocations, ms) by function.
+    pub(crate) billed: BTreeMap<&'static str, (u64, u64)>,
     count: u64,
     log: Option<Vec<String>>,
 }
@@ -157,6 +159,7 @@ impl World {
             reached: BTreeSet::new(),
             violations: vec![],
             calls: BTreeMap::new(),
+            billed: BTreeMap::new(),
             count: 0,
             log: transcript.then(Vec::new),
         };

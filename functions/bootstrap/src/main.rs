@@ -12,9 +12,10 @@ use stillpoint_wire::queue::QueueEvent;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let context = Context::read(|name| std::env::var(name).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let context = Context::read(variable)?;
     stillpoint_telemetry::init(&context.log_level);
-    let cloud = &Cloud::load(context.names).await;
+    let cloud = &Cloud::of_function(context.names, variable);
     match context.function {
         Function::Planner => {
             run(service_fn(|event: LambdaEvent<Value>| async move {

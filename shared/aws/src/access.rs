@@ -1,11 +1,24 @@
-//! Which account and Region, for a person's command line; the functions have their environment.
+//! Which account and Region: of a function, and of a person's command line.
 
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ssm::config::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+/// A function sleeps between its invocations, and does not see that a service closes a connection
+/// meanwhile. A call that goes out on one is lost, and nobody knows whether it had its effect; for
+/// CreateSnapshots that is a run without a set. The SDK keeps idle connections for 90 s, load
+/// balancers of AWS for 60 s and services of their own for less, which none of them publishes.
+const IDLE: Duration = Duration::from_secs(10);
+/// As the SDK's own configuration has it.
+const CONNECT: Duration = Duration::from_millis(3_100);
 
 /// What a person said of it; what they left open comes from the environment and the shared
 /// configuration, as the SDK documents it.
@@ -21,7 +34,7 @@ pub struct Access {
 
 impl Access {
     pub(crate) async fn config(&self) -> SdkConfig {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client());
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -35,17 +48,24 @@ impl Access {
     }
 }
 
-/// A function sleeps between its invocations, and does not see that a service closes a connection
-/// meanwhile. A call that goes out on one is lost, and nobody knows whether it had its effect; for
-/// CreateSnapshots that is a run without a set. The SDK keeps idle connections for 90 s, load
-/// balancers of AWS for 60 s and services of their own for less, which none of them publishes.
-const IDLE: Duration = Duration::from_secs(10);
+/// The configuration of a function. Lambda puts all of it into the environment; the SDK's search
+/// in files, profiles and metadata services would only be code that is shipped and never runs.
+pub(crate) fn of_function(variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(RetryConfig::standard())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+        .http_client(client());
+    config.set_region(variable("AWS_REGION").map(Region::new));
+    config.set_endpoint_url(variable("AWS_ENDPOINT_URL"));
+    config.build()
+}
 
-/// The configuration of a function: what its environment says.
-pub(crate) async fn of_function() -> SdkConfig {
-    let client = Builder::new()
+fn client() -> SharedHttpClient {
+    Builder::new()
         .pool_idle_timeout(IDLE)
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(client).load().await
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
 }

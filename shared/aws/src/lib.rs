@@ -97,9 +97,9 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Builds the clients once, on a cold start.
-    pub async fn load(names: Names) -> Self {
-        Self::of(names, &access::of_function().await)
+    /// Builds the clients once, on a cold start, from what Lambda puts into the environment.
+    pub fn of_function(names: Names, variable: impl Fn(&str) -> Option<String>) -> Self {
+        Self::of(names, &access::of_function(variable))
     }
 
     /// The same for a person's command line.

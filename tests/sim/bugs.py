@@ -128,7 +128,7 @@ BUGS = [
         'let _ = instance_id;\n    let hash = digest(&["run", policy_id, schedule, nominal_time]);',
         "I6: the second instance of a firing is taken for the first"),
     Bug("not-on-record-before-it-is-asked-for", "functions/planner/src/handler.rs",
-        "put_on_record(account, &orders, request_id).await?;",
+        "put_on_record(account, orders, request_id).await?;",
         "put_on_record(account, &orders[..0], request_id).await?;",
         "I6: a request that is lost was never expected by anybody"),
     Bug("the-guard-finishes-nothing", "functions/guard/src/overdue.rs",

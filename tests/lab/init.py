@@ -38,6 +38,7 @@ def _checked(result: int, what: str) -> None:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 

@@ -130,7 +130,6 @@ async fn answer<A: Account>(
     }
     Ok(Answer {
         dry_run: request.dry_run,
-
         estimate: estimate(&policy, &plan, fired_at, &request.assumptions),
         policy_id: plan.policy_id,
         schedule_name: plan.schedule_name,

@@ -165,20 +165,20 @@ pub async fn advance<O: Outside>(
                 Task::Run => reserve_turn(outside, &run, limits.dead_at_ms).await,
                 Task::Settle => Ok(None),
             };
-            let waits_ms = turn.as_ref().ok().copied().flatten().unwrap_or(0);
-            // A second delivery that comes while this one waits would reserve a call as well,
-            // and only one of the two can be made.
-            if let Some(new) = waiting.take()
-                && waits_ms > WAITS_UNSEEN_MS
-            {
-                save(outside, &new, &mut version, &alive).await?;
-            }
             let ready = match turn {
                 Ok(Some(waits_ms)) => {
+                    // A second delivery that comes while this one waits would reserve a call as
+                    // well, and only one of the two can be made.
+                    if let Some(new) = waiting.take()
+                        && waits_ms > WAITS_UNSEEN_MS
+                    {
+                        save(outside, &new, &mut version, &alive).await?;
+                    }
                     outside.sleep_ms(waits_ms).await;
                     Ok(outside.now_ms() <= begins_by_ms(&run, limits.dead_at_ms))
                 }
-                other => other.map(|_| false),
+                Ok(None) => Ok(false),
+                Err(fault) => Err(fault),
             };
             if !matches!(ready, Ok(true)) {
                 save(outside, &run, &mut version, &stopped(outside.now_ms())).await?;

@@ -128,6 +128,33 @@ fn what_is_not_over_in_time_ends_as_it_began() {
     }
 }
 
+/// A volume that stays `detaching`, an instance that stays `stopping`: the job comes to an end all
+/// the same, and tells what is not as it was.
+#[test]
+fn what_never_settles_is_given_up_and_told() {
+    let mut given_up = 0;
+    for target in targets() {
+        let (_, acts) = Account::new().drive(order(target.clone()), None);
+        for act in 0..acts - 2 {
+            let mut account = Account::new();
+            let (job, _) = account.drive(order(target.clone()), Some(Fault::NothingMoves(act)));
+            let context = format!("{} stuck at act {act}", name(&job.order.goal));
+            assert_eq!(account.reports, 1, "{context}");
+            let here = |id: &&String| {
+                account.volumes.get(*id).is_some_and(|one| one.instance_id == job.instance_id)
+            };
+            // A new instance goes with all that is attached to it.
+            let goes = matches!(job.order.goal, Goal::NewInstance { .. } | Goal::Volumes);
+            let stays = job.verdict == Some(Verdict::Good) && !job.order.is_drill();
+            for id in job.volumes.values().filter(here).filter(|_| !goes && !stays) {
+                assert!(job.lost.contains(id), "{context}: {id} is where it was put");
+            }
+            given_up += usize::from(!job.lost.is_empty());
+        }
+    }
+    assert!(given_up > 3, "{given_up}");
+}
+
 #[test]
 fn an_instance_that_was_stopped_stays_stopped() {
     let mut account = Account::new();

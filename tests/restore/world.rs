@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     Refuse(usize),
     /// Time is over when this act is due.
     TimeIsOver(usize),
+    /// The same, and nothing that is under way then ever comes to its end.
+    NothingMoves(usize),
 }
 
 /// The account.
@@ -160,6 +162,16 @@ impl Account {
         None
     }
 
+    /// What EC2 refuses, since an earlier call has not come to its end.
+    fn is_in_the_way(&self, act: &Act) -> bool {
+        match act {
+            Act::Attach { instance_id, device, .. } => {
+                self.instances[instance_id].attached.contains_key(device)
+            }
+            _ => false,
+        }
+    }
+
     fn transition(&mut self, id: &str, from: &str, to: &str) {
         let instance = self.instances.get_mut(id).unwrap();
         assert_eq!(instance.state, from);
@@ -171,16 +183,31 @@ impl Account {
         let mut job = Job::new(order, 0);
         let mut acts = 0;
         let mut time_is_over = false;
+        let mut waited_ms = 0;
         for _ in 0..500 {
-            let now_ms = if time_is_over { super::DEADLINE_MS + 1 } else { 1 };
+            let now_ms = if time_is_over { super::DEADLINE_MS + 1 + waited_ms } else { 1 };
             match next(&job, &self.look(&job), now_ms) {
                 Next::Nothing => return (job, acts),
+                Next::Wait(_) if time_is_over && matches!(fault, Some(Fault::NothingMoves(_))) => {
+                    // From here on each sweep asks once more, and nobody waits for it.
+                    if job.phase == Phase::Settle {
+                        return (job, acts);
+                    }
+                    waited_ms += 60_000;
+                }
                 Next::Wait(_) => self.tick(),
                 Next::Note(fact) => apply(&mut job, fact),
                 Next::ActOnRecord(..) | Next::Act(_)
-                    if fault == Some(Fault::TimeIsOver(acts)) && !time_is_over =>
+                    if !time_is_over
+                        && [Fault::TimeIsOver(acts), Fault::NothingMoves(acts)]
+                            .contains(&fault.unwrap_or(Fault::Crash(usize::MAX))) =>
                 {
                     time_is_over = true;
+                }
+                Next::ActOnRecord(_, act) | Next::Act(act) if self.is_in_the_way(&act) => {
+                    if let Some(fact) = refused(&job, &act, "the device is taken") {
+                        apply(&mut job, fact);
+                    }
                 }
                 Next::ActOnRecord(_, act) | Next::Act(act)
                     if fault == Some(Fault::Refuse(acts)) =>

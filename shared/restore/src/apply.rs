@@ -34,6 +34,7 @@ pub fn apply(job: &mut Job, fact: Fact) {
                 job.lost.insert(id);
             }
         }
+        Fact::GivenUp(ids) => job.lost.extend(ids),
         Fact::Marked => {
             job.owed = false;
             job.phase = if job.phase == Phase::Discard { Phase::Report } else { Phase::Done };

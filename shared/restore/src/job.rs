@@ -36,7 +36,7 @@ pub struct Job {
     /// How often something of the way back was refused, by volume or instance.
     #[serde(default)]
     pub refusals: BTreeMap<String, u32>,
-    /// Volumes that could not be put back, and the instance if it could not be started.
+    /// Volumes that could not be taken out or put back, and the instance if it could not be started.
     pub lost: BTreeSet<String>,
     /// What is of no use could not be marked yet.
     #[serde(default)]
@@ -186,6 +186,8 @@ pub enum Fact {
     Judged(Verdict),
     /// On the way back, something that was asked of this volume or instance was refused.
     Refused(String),
+    /// On the way back, these have not settled for so long that nobody waits for them any more.
+    GivenUp(Vec<String>),
     /// What is of no use is marked.
     Marked,
     /// It could not be marked, and has to be.

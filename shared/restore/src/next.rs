@@ -12,6 +12,9 @@ const VERIFIED: i32 = 0;
 /// Systems Manager shows a command in its list within seconds. Two verifications at once would find
 /// the filesystems of each other damaged.
 const LISTED_MS: u64 = 60_000;
+/// What AWS has not done so long after the job's time is over, it may never do: a volume can stay
+/// `detaching` for as long as its instance keeps it mounted. Somebody has to be told.
+const WAY_BACK_MS: u64 = 60 * 60 * 1_000;
 /// Below this an exit code says that the host was not able to verify; from it on, up to
 /// [`UNFIT_MAX`], that the set is no good.
 const UNFIT_MIN: i32 = 20;
@@ -25,7 +28,7 @@ pub fn next(job: &Job, world: &World, now_ms: u64) -> Next {
     if job.phase < Phase::TakeOut && now_ms > deadline_ms {
         return Next::Note(Fact::Failed(format!("not over in time, in phase {:?}", job.phase)));
     }
-    match job.phase {
+    let next = match job.phase {
         Phase::Launch => launch(job, world),
         Phase::Create => create(job, world),
         Phase::Stop => stop(job, world),
@@ -42,6 +45,29 @@ pub fn next(job: &Job, world: &World, now_ms: u64) -> Next {
         Phase::Report => Next::Act(Act::Report),
         Phase::Settle => settle(job, world),
         Phase::Done => Next::Nothing,
+    };
+    let is_back = (Phase::TakeOut..=Phase::Release).contains(&job.phase);
+    let is_late = is_back && now_ms > job.order.deadline_ms.saturating_add(WAY_BACK_MS);
+    match (&next, unsettled(job, world)) {
+        (Next::Wait(_), ids) if is_late && !ids.is_empty() => Next::Note(Fact::GivenUp(ids)),
+        _ => next,
+    }
+}
+
+/// What the way back waits for.
+fn unsettled(job: &Job, world: &World) -> Vec<String> {
+    let at = |id: &String| world.volumes.get(id)?.instance_id.clone();
+    let is_here = |id: &String| at(id) == job.instance_id;
+    let attached = |id: &String| {
+        let attachment = world.volumes.get(id).map(|one| one.attachment.as_str());
+        is_here(id) && matches!(attachment, Some("attached" | "busy"))
+    };
+    match job.phase {
+        Phase::StartAgain => job.instance_id.iter().cloned().collect(),
+        Phase::PutBack => {
+            old(job).into_iter().filter(|id| !attached(id) && !job.lost.contains(id)).collect()
+        }
+        _ => not_lost(job).into_iter().filter(is_here).collect(),
     }
 }
 

@@ -54,33 +54,6 @@ fn account() -> Account {
     account
 }
 
-/// A completed set of two volumes, as a run leaves it.
-fn add(account: &Account, number: u64) {
-    let run = format!("run-{number}");
-    account.with(|state| {
-        for volume in ["vol-a", "vol-b"] {
-            let tags = [
-                (tags::RUN_ID, run.as_str()),
-                (tags::POLICY_ID, "p1"),
-                (tags::SCHEDULE_NAME, "Nightly"),
-                (tags::INSTANCE_ID, "i-1"),
-                (tags::CONSISTENCY, "application"),
-                (tags::SET_SIZE, "2"),
-            ];
-            state.snapshots.push(Snapshot {
-                snapshot_id: format!("snap-{number}-{volume}"),
-                volume_id: volume.into(),
-                started_ms: state.now_ms,
-                state: "completed".into(),
-                tier: "standard".into(),
-                description: format!("stillpoint p1 {run}"),
-                tags: tags.map(|(key, value)| (key.into(), value.into())).into(),
-                ..Snapshot::default()
-            });
-        }
-    });
-}
-
 /// A copy is still under way when the next sweep comes.
 fn pass(account: &Account, ms: u64) {
     account.with(|state| {
@@ -127,7 +100,7 @@ type Stage = fn(&Account);
 /// make up for trouble in the others.
 const STAGES: [Stage; 7] = [
     |account| {
-        add(account, 1);
+        account.add("Nightly", 1, account.with(|state| state.now_ms));
         sweeps(account, 2);
     },
     // EC2 gives a copy up; another is made in its place,
@@ -143,7 +116,7 @@ const STAGES: [Stage; 7] = [
     },
     |account| {
         pass(account, 12 * HOUR);
-        add(account, 2);
+        account.add("Nightly", 2, account.with(|state| state.now_ms));
         sweeps(account, 2);
     },
     // Now the first is not shared any more,
@@ -154,7 +127,7 @@ const STAGES: [Stage; 7] = [
     // then neither is,
     |account| {
         pass(account, 48 * HOUR);
-        add(account, 3);
+        account.add("Nightly", 3, account.with(|state| state.now_ms));
         sweeps(account, 2);
     },
     // and the copies of both are too old.
@@ -208,7 +181,7 @@ fn nothing_is_twice_and_nothing_is_left_whatever_happens_to_any_call() {
 /// Without any trouble.
 fn assert_whole(account: &Account) {
     account.with(|state| {
-        let third = |id: &String| id.starts_with("snap-3-");
+        let third = |id: &String| id.starts_with("snap-0003-");
         assert_eq!(state.snapshots.len(), 6);
         assert!(state.fast.keys().all(third) && state.fast.len() == 2, "{:?}", state.fast);
         assert!(state.fast.values().all(|on| on.iter().eq(ZONES.iter())), "{:?}", state.fast);

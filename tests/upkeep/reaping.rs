@@ -34,33 +34,6 @@ fn account(retain: &str) -> Account {
     account
 }
 
-/// A completed set of two volumes, as a run leaves it.
-fn add(account: &Account, number: u64, started_ms: u64) {
-    let set_id = format!("run-{number:04}");
-    account.with(|state| {
-        for volume in ["vol-a", "vol-b"] {
-            let tags = [
-                (tags::RUN_ID, set_id.as_str()),
-                (tags::POLICY_ID, "p1"),
-                (tags::SCHEDULE_NAME, "Hourly"),
-                (tags::INSTANCE_ID, "i-1"),
-                (tags::CONSISTENCY, "application"),
-                (tags::SET_SIZE, "2"),
-            ];
-            state.snapshots.push(Snapshot {
-                snapshot_id: format!("snap-{number:04}-{volume}"),
-                volume_id: volume.into(),
-                started_ms,
-                state: "completed".into(),
-                tier: "standard".into(),
-                description: format!("stillpoint p1 {set_id}"),
-                tags: tags.map(|(key, value)| (key.into(), value.into())).into(),
-                ..Snapshot::default()
-            });
-        }
-    });
-}
-
 fn limits(account: &Account) -> Limits {
     Limits { grace_ms: GRACE, stop_at_ms: account.with(|state| state.now_ms) + HOUR / 4 }
 }
@@ -79,7 +52,7 @@ fn a_month_of_hourly_sets_keeps_exactly_what_the_policy_says() {
     let account = account(r#"{"Count": 24}"#);
     for hour in 0..30 * 24 {
         account.with(|state| state.now_ms = START + hour * HOUR);
-        add(&account, hour, START + hour * HOUR);
+        account.add("Hourly", hour, START + hour * HOUR);
         now(reap(&account, limits(&account))).unwrap();
         let kept: Vec<String> =
             (hour.saturating_sub(23)..=hour).map(|one| format!("run-{one:04}")).collect();
@@ -98,7 +71,7 @@ fn a_reaper_that_died_is_followed_by_one_that_goes_on() {
     let make = || {
         let account = account(r#"{"Count": 2}"#);
         for number in 0..6 {
-            add(&account, number, START - (6 - number) * HOUR);
+            account.add("Hourly", number, START - (6 - number) * HOUR);
         }
         account.with(|state| {
             let past = time::rfc3339(START - 1);
@@ -144,11 +117,11 @@ fn a_reaper_that_died_is_followed_by_one_that_goes_on() {
 #[test]
 fn the_record_comes_before_the_first_deletion() {
     let account = account(r#"{"Count": 1}"#);
-    add(&account, 0, START - 2 * HOUR);
-    add(&account, 1, START - HOUR);
+    account.add("Hourly", 0, START - 2 * HOUR);
+    account.add("Hourly", 1, START - HOUR);
     for days in [0, 25 * HOUR] {
         account.with(|state| state.now_ms = START + days);
-        add(&account, 2 + days, START + days);
+        account.add("Hourly", 2 + days, START + days);
         now(reap(&account, limits(&account))).unwrap();
     }
     let log = account.with(|state| state.log.clone());
@@ -163,14 +136,14 @@ fn the_record_comes_before_the_first_deletion() {
 fn it_deletes_below_the_pace_of_ec2_and_stops_in_time() {
     let account = account(r#"{"Count": 1}"#);
     for number in 0..1_000 {
-        add(&account, number, START - 2_000 * HOUR + number * HOUR);
+        account.add("Hourly", number, START - 2_000 * HOUR + number * HOUR);
     }
     account.with(|state| {
         for one in &mut state.snapshots {
             one.tags.insert(tags::DELETE_AFTER.into(), time::rfc3339(START - 1));
         }
     });
-    add(&account, 1_000, START - HOUR / 2);
+    account.add("Hourly", 1_000, START - HOUR / 2);
     let begun = account.with(|state| state.now_ms);
     let done = now(reap(&account, limits(&account))).unwrap();
     let seconds = (account.with(|state| state.now_ms) - begun) / 1_000;
@@ -180,7 +153,7 @@ fn it_deletes_below_the_pace_of_ec2_and_stops_in_time() {
     assert!(!done.out_of_time);
     let mut short = limits(&account);
     short.stop_at_ms = account.with(|state| state.now_ms);
-    add(&account, 1_001, START);
+    account.add("Hourly", 1_001, START);
     assert!(now(reap(&account, short)).unwrap().out_of_time);
 }
 
@@ -188,7 +161,7 @@ fn it_deletes_below_the_pace_of_ec2_and_stops_in_time() {
 fn a_policy_that_cannot_be_read_deletes_nothing() {
     let account = account(r#"{"Count": 1}"#);
     for number in 0..3 {
-        add(&account, number, START - (3 - number) * HOUR);
+        account.add("Hourly", number, START - (3 - number) * HOUR);
     }
     account.with(|state| state.policies[0].1 = "{}".into());
     assert_eq!(now(reap(&account, limits(&account))).unwrap(), Done::default());
@@ -198,8 +171,8 @@ fn a_policy_that_cannot_be_read_deletes_nothing() {
 #[test]
 fn an_old_set_without_an_expiry_is_as_old_as_its_policy_allows() {
     let account = account(r#"{"Interval": 1, "IntervalUnit": "DAYS"}"#);
-    add(&account, 0, START - 25 * HOUR);
-    add(&account, 1, START - HOUR / 2);
+    account.add("Hourly", 0, START - 25 * HOUR);
+    account.add("Hourly", 1, START - HOUR / 2);
     let plan = now(plan(&account, GRACE)).unwrap();
     let decisions = &plan.regions["us-east-1"].decisions;
     assert_eq!(decisions.iter().map(|one| one.goes()).collect::<Vec<_>>(), [false, true]);
@@ -209,7 +182,7 @@ fn an_old_set_without_an_expiry_is_as_old_as_its_policy_allows() {
 fn a_snapshot_with_our_tags_that_we_did_not_make_is_left_alone() {
     let account = account(r#"{"Count": 1}"#);
     for number in 0..3 {
-        add(&account, number, START - (3 - number) * HOUR);
+        account.add("Hourly", number, START - (3 - number) * HOUR);
     }
     account.with(|state| state.snapshots[0].description = "Created by CreateImage".into());
     now(reap(&account, limits(&account))).unwrap();

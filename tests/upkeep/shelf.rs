@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use stillpoint_upkeep::outside::{
     Clock, Deletion, Discarded, Fault, Label, Policies, Shelf, Snapshot, Which,
 };
+use stillpoint_wire::tags;
 
 use crate::trouble::{Trouble, alive, meet};
 
@@ -51,6 +52,33 @@ impl State {
 impl Account {
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.0.lock().unwrap())
+    }
+
+    /// A completed set of two volumes, as a run leaves it.
+    pub(crate) fn add(&self, schedule: &str, number: u64, started_ms: u64) {
+        let set_id = format!("run-{number:04}");
+        self.with(|state| {
+            for volume in ["vol-a", "vol-b"] {
+                let tags = [
+                    (tags::RUN_ID, set_id.as_str()),
+                    (tags::POLICY_ID, "p1"),
+                    (tags::SCHEDULE_NAME, schedule),
+                    (tags::INSTANCE_ID, "i-1"),
+                    (tags::CONSISTENCY, "application"),
+                    (tags::SET_SIZE, "2"),
+                ];
+                state.snapshots.push(Snapshot {
+                    snapshot_id: format!("snap-{number:04}-{volume}"),
+                    volume_id: volume.into(),
+                    started_ms,
+                    state: "completed".into(),
+                    tier: "standard".into(),
+                    description: format!("stillpoint p1 {set_id}"),
+                    tags: tags.map(|(key, value)| (key.into(), value.into())).into(),
+                    ..Snapshot::default()
+                });
+            }
+        });
     }
 
     async fn call<T>(&self, what: &str, act: impl FnOnce(&mut State) -> T) -> Result<T, Fault> {

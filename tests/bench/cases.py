@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .subjects import AWS_MYSQL, AWS_POSTGRES, FSFREEZE, NO_RCU, QEMU_GA, STILLPOINT
+from .subjects import AWS_MYSQL, AWS_POSTGRES, FLOOR, FSFREEZE, NO_RCU, QEMU_GA, STILLPOINT
 from .trial import Load
 
 ALL = (STILLPOINT, AWS_POSTGRES, AWS_MYSQL, FSFREEZE, QEMU_GA)
-WITHOUT_RCU = (STILLPOINT, NO_RCU, AWS_POSTGRES, AWS_MYSQL, FSFREEZE, QEMU_GA)
+CLEAN = (STILLPOINT, NO_RCU, AWS_POSTGRES, AWS_MYSQL, FSFREEZE, QEMU_GA, FLOOR)
 # For the longest cases: the two samples differ only in the database they ask.
 FOUR = (STILLPOINT, AWS_POSTGRES, FSFREEZE, QEMU_GA)
 HALF_MB_S, NEAR_MB_S = 60, 110
@@ -41,7 +41,7 @@ class Case:
 def full() -> list[Case]:
     """Those on one machine follow each other in the run; the last are given up first when the time
     is over."""
-    cases = [Case(fs, count, Load(), WITHOUT_RCU) for fs in ("ext4", "xfs") for count in (1, 4, 16)]
+    cases = [Case(fs, count, Load(), CLEAN) for fs in ("ext4", "xfs") for count in (1, 4, 16)]
     cases += [Case(fs, 1, Load(dirty)) for fs in ("ext4", "xfs") for dirty in (64, 256)]
     cases += [Case(fs, 1, Load(1024), FOUR) for fs in ("ext4", "xfs")]
     cases += [Case(fs, 1, Load(0, HALF_MB_S), FOUR) for fs in ("ext4", "xfs")]

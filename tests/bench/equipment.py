@@ -1,6 +1,6 @@
 """The programs that a benchmark needs and a machine may lack: the probe, qemu-ga, MariaDB.
 
-The probe is compiled; Debian's packages are downloaded and unpacked into the build folder, never
+Ours are compiled; Debian's packages are downloaded and unpacked into the build folder, never
 installed, so that no guest agent and no database starts on the machine that runs the benchmark.
 """
 
@@ -25,6 +25,7 @@ HIDDEN = ("/tmp", "/run", "/var/tmp", "/dev", "/proc", "/sys")
 class Equipment:
     agent: Path
     probe: Path
+    floor: Path
     qemu_ga: Path
     mariadb: Path | None  # the unpacked packages, a file tree of their own
     postgres: Path | None  # the folder of the server's programs
@@ -48,14 +49,15 @@ def gather(target: Path, folder: Path) -> Equipment:
     if not agent.exists():
         raise RuntimeError(f"no {agent}: run 'make agent'")
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / "probe"
-    source = Path(__file__).with_name("probe.c")
-    _run("gcc", "-O2", "-pthread", "-o", probe, source)
+    probe, floor = folder / "probe", folder / "floor"
+    for program in (probe, floor):
+        source = Path(__file__).with_name(f"{program.name}.c")
+        _run("gcc", "-O2", "-pthread", "-o", program, source)
     shutil.copy2(agent, folder / "stillpoint-agent")
     unpacked = _unpack(folder / "packages")
     servers = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     return Equipment(
-        folder / "stillpoint-agent", probe, unpacked / "usr/sbin/qemu-ga",
+        folder / "stillpoint-agent", probe, floor, unpacked / "usr/sbin/qemu-ga",
         unpacked if _runs(unpacked / "usr/sbin/mariadbd", "--version") else None,
         servers[-1].parent if servers and shutil.which("pgbench") else None)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .footprint import PROGRAM, RESIDENT
-from .subjects import NO_RCU, RIVALS, STILLPOINT
+from .subjects import FLOOR, NO_RCU, RIVALS, STILLPOINT
 
 UNITS = {"added stall": "ms", "added transaction stall": "ms", "request to frozen": "ms",
          "fsync during flush": "ms", "thaw": "ms", "cpu": "ms",
@@ -49,7 +49,7 @@ class Results:
         rounds[number][subject] = found
 
     def subjects(self, case: str) -> list[str]:
-        order = (STILLPOINT, NO_RCU, *RIVALS)
+        order = (STILLPOINT, NO_RCU, *RIVALS, FLOOR)
         seen = {name for one in self.rounds[case] for name in one}
         return [name for name in order if name in seen]
 

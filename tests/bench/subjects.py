@@ -22,13 +22,14 @@ from .world import CGROUP_INSIDE, World
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 RCU_SWITCH = "/sys/kernel/rcu_expedited"
-QGA_SOCKET = "/run/qga.sock"
 # As much as DLM allows a script.
 AGENT_TIMEOUT_SECONDS = 120
 
 STILLPOINT, NO_RCU = "stillpoint", "stillpoint, plain RCU"
 AWS_POSTGRES, AWS_MYSQL = "AWS sample PostgreSQL", "AWS sample MySQL"
 FSFREEZE, QEMU_GA = "fsfreeze", "qemu-ga"
+# No rival: what nothing can be quicker than (floor.c).
+FLOOR = "floor"
 RIVALS = (AWS_POSTGRES, AWS_MYSQL, FSFREEZE, QEMU_GA)
 
 _YES = "#!/bin/sh\nexit 0\n"
@@ -115,29 +116,45 @@ class Fsfreeze(Subject):
         return "exec:/run/fsfreeze-f", "exec:/run/fsfreeze-u"
 
 
-class QemuGa(Subject):
+class Daemon(Subject):
+    """One that is there before it is asked, over a socket, in qemu-ga's words."""
+
     def __init__(self, name: str, world: World, groups: Path, program: Path) -> None:
         super().__init__(name, world, groups)
-        put(world, "/run/qemu-ga", program.read_bytes())
+        inside = f"/run/{program.name}"
+        self._socket = f"{inside}.sock"
+        put(world, inside, program.read_bytes())
         self._process = world.spawn(
-            ["sh", "-c", f"echo 0 > {self.cgroup_inside}; exec /run/qemu-ga -m unix-listen "
-                         f"-p {QGA_SOCKET} -t /run -f /run/qga.pid"],
+            ["sh", "-c", f"echo 0 > {self.cgroup_inside}; exec {inside} {self.options()}"],
             stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 10
-        while not world.outside(QGA_SOCKET).exists() and time.monotonic() < give_up:
+        while not world.outside(self._socket).exists() and time.monotonic() < give_up:
             time.sleep(0.02)
         self.daemons = [int(p) for p in (self.group / "cgroup.procs").read_text().split()]
+
+    def options(self) -> str:
+        raise NotImplementedError
 
     def requests(self) -> tuple[str, str]:
         freeze = json.dumps({"execute": "guest-fsfreeze-freeze-list",
                              "arguments": {"mountpoints": self.world.mounts}},
                             separators=(",", ":"))
         thaw = '{"execute":"guest-fsfreeze-thaw"}'
-        return f"sock:{QGA_SOCKET} {freeze}", f"sock:{QGA_SOCKET} {thaw}"
+        return f"sock:{self._socket} {freeze}", f"sock:{self._socket} {thaw}"
 
     def close(self) -> None:
         super().close()
         self._process.wait(10)
+
+
+class QemuGa(Daemon):
+    def options(self) -> str:
+        return f"-m unix-listen -p {self._socket} -t /run -f /run/qga.pid"
+
+
+class Floor(Daemon):
+    def options(self) -> str:
+        return f"{self._socket} {' '.join(self.world.mounts)}"
 
 
 def make(name: str, world: World, groups: Path, equipment: Equipment,
@@ -150,6 +167,8 @@ def make(name: str, world: World, groups: Path, equipment: Equipment,
         return AwsSample(name, world, groups, "aws-dlm-mysql")
     if name == QEMU_GA:
         return QemuGa(name, world, groups, equipment.qemu_ga)
+    if name == FLOOR:
+        return Floor(name, world, groups, equipment.floor)
     return Fsfreeze(name, world, groups)
 
 

@@ -16,6 +16,7 @@ from .subjects import (
     AGENT_TIMEOUT_SECONDS,
     AWS_MYSQL,
     AWS_POSTGRES,
+    FLOOR,
     FSFREEZE,
     NO_RCU,
     QEMU_GA,
@@ -24,6 +25,8 @@ from .subjects import (
 from .table import number
 from .trial import Load
 
+# Half of the stall at least is what no agent could spare the writers.
+FLOOR_SHARE = 0.5
 STALL, TXN, FSYNC = "added stall", "added transaction stall", "fsync during flush"
 
 
@@ -66,6 +69,8 @@ def judge(results: Results) -> list[Target]:
                                 results.ratio(case, AWS_POSTGRES, STALL), times, least=True))
         for n in (1, 4, 16):
             case = Case(fs, n, Load()).name
+            found.append(Target(f"{case}: added stall, floor / ours",
+                                results.ratio(case, FLOOR, STALL), FLOOR_SHARE, least=True))
             found.append(Target(f"{case}: added stall with plain RCU, ms",
                                 results.figure(case, NO_RCU, STALL), 60))
         case = Case(fs, 16, Load()).name

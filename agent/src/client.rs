@@ -157,14 +157,10 @@ fn start(
     let _ = std::fs::remove_file(state.socket());
     let listener = sys::listen(&state.socket())?;
     let (ours, theirs) = sys::socket_pair()?;
+    let client = std::process::id();
     match sys::fork()? {
-        Forked::Parent(pid) => sys::wait_for(pid)?,
+        Forked::Parent(_) => {}
         Forked::Child => {
-            // The session's leader ends at once, so that the holder can never get a terminal.
-            let forked = sys::new_session().and_then(|()| sys::fork());
-            if !matches!(forked, Ok(Forked::Child)) {
-                sys::exit_now(i32::from(forked.is_err()));
-            }
             drop(ours);
             let depths = plan.filesystems.iter().map(|fs| fs.depth).collect();
             let name = |fs: &Filesystem| (fs.mount.point.display().to_string(), fs.dev);
@@ -172,8 +168,19 @@ fn start(
             let all = plan.filesystems.into_iter().chain(plan.flushed);
             let files = Arc::new(all.map(|fs| fs.file).collect());
             let (state, config) = (state.clone(), call.config.clone());
-            let job =
-                Job { files, depths, flushed, page, state, record, apps, lock, config, budget_ns };
+            let job = Job {
+                client,
+                files,
+                depths,
+                flushed,
+                page,
+                state,
+                record,
+                apps,
+                lock,
+                config,
+                budget_ns,
+            };
             holder::run(job, theirs, listener);
         }
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::pace::Pace;
 use crate::page::{Fs, Page};
 use crate::{failpoint, pagecache, sys, thaw};
 
@@ -43,11 +44,21 @@ pub enum Order {
     ReclaimLast,
 }
 
+/// Files that are to be written.
+#[derive(Debug, Default)]
+pub struct Writing {
+    /// The files, all of one filesystem.
+    pub files: Vec<File>,
+    /// How much waits in them, if it is to be spread out (`pace`).
+    pub bytes: Option<u64>,
+    /// When the time for it is over, on the boot clock.
+    pub until_ns: u64,
+}
+
 /// What the order of one filesystem has come to.
 #[derive(Debug, Default)]
 struct Slot {
-    files: Mutex<Vec<File>>,
-    until_ns: AtomicU64,
+    writing: Mutex<Writing>,
     busy: AtomicBool,
     ordered_ns: AtomicU64,
     took_ns: AtomicU64,
@@ -165,12 +176,11 @@ impl Crew {
     /// Orders the files of one filesystem to be written, as far as the time allows. They
     /// are closed before the order is done: a file that was deleted meanwhile could not be
     /// closed while its filesystem is frozen.
-    pub fn write(&self, index: usize, files: Vec<File>, until_ns: u64) -> bool {
+    pub fn write(&self, index: usize, writing: Writing) -> bool {
         let Some(slot) = self.shared.slots.get(index).filter(|_| !self.is_busy(index)) else {
             return false;
         };
-        *slot.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
-        slot.until_ns.store(until_ns, SeqCst);
+        *slot.writing.lock().unwrap_or_else(PoisonError::into_inner) = writing;
         self.order(index, Order::Write)
     }
 
@@ -246,10 +256,10 @@ impl Slot {
     }
 
     fn write(&self) -> io::Result<()> {
-        let files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
-        let until_ns = self.until_ns.load(SeqCst);
-        let in_time = || sys::boottime_ns() < until_ns;
-        files.iter().try_for_each(|file| pagecache::write_out(file, in_time))
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Writing { files, bytes, until_ns } = std::mem::take(&mut *writing);
+        let mut pace = Pace::begin(sys::boottime_ns(), until_ns, bytes);
+        files.iter().try_for_each(|file| pagecache::write_out(file, &mut pace))
     }
 }
 

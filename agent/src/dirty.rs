@@ -10,11 +10,10 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::mountinfo::{self, Dev};
+use crate::mountinfo::{self, Dev, Mount};
 use crate::{mounts, pagecache, sys};
 
 /// Less than this in one file is as well written by `syncfs`.
@@ -23,32 +22,23 @@ pub const FILE_WORTH_BYTES: u64 = 256 << 10;
 /// What is kept open at a time; the rest is found by the next look.
 const FILES_MAX: usize = 256;
 
-/// What waits to be written on the whole machine, in bytes; an upper bound for every
-/// filesystem of it.
+/// The dirty open files of each filesystem, as far as they are found until `until_ns`. Processes
+/// that are `ours` are passed over: each has every filesystem open, and nothing to write.
 #[must_use]
-pub fn machine_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.strip_prefix("Dirty:").or(line.strip_prefix("Writeback:")))
-        .filter_map(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
-        .sum::<u64>()
-        * 1_024
-}
-
-/// The dirty open files of each filesystem, as far as they are found until `until_ns`.
-#[must_use]
-pub fn open_files(devs: &[Dev], until_ns: u64) -> Vec<Vec<File>> {
+pub fn open_files(devs: &[Dev], ours: &[u32], until_ns: u64) -> Vec<Vec<File>> {
+    let table = mounts::table().unwrap_or_default();
     let mut search = Search {
         devs,
         mounts: HashMap::new(),
-        here: Here::look(devs),
+        here: Here::look(devs, &table),
         seen: HashSet::new(),
         found: Vec::new(),
         count: 0,
     };
     search.found.resize_with(devs.len(), Vec::new);
     let is_process = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.as_bytes().iter().all(u8::is_ascii_digit))
+        let id = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+        id.is_some_and(|id: u32| !ours.contains(&id))
     };
     let processes: Vec<(PathBuf, PathBuf)> = entries(Path::new("/proc"))
         .filter(is_process)
@@ -56,10 +46,12 @@ pub fn open_files(devs: &[Dev], until_ns: u64) -> Vec<Vec<File>> {
         .collect();
     // A container's mounts are in a table of its own, under the same device numbers. All
     // tables come first: a descriptor may be of another process's.
-    let mut spaces = HashSet::new();
+    search.add_mounts(&table);
+    let mut spaces = HashSet::from([search.here.space.clone()]);
     for (space, process) in &processes {
-        if spaces.insert(space) {
-            search.add_mounts(process);
+        if spaces.insert(space.clone()) {
+            let table = fs::read(process.join("mountinfo")).unwrap_or_default();
+            search.add_mounts(&mountinfo::parse(&table));
         }
     }
     for (space, process) in &processes {
@@ -93,11 +85,11 @@ struct Here {
 }
 
 impl Here {
-    fn look(devs: &[Dev]) -> Self {
-        let mounts = mounts::table().unwrap_or_default().into_iter();
-        let points = mounts
+    fn look(devs: &[Dev], table: &[Mount]) -> Self {
+        let points = table
+            .iter()
             .filter(|mount| devs.contains(&mount.dev))
-            .map(|mount| (mount.point, mount.root.as_os_str() == "/"))
+            .map(|mount| (mount.point.clone(), mount.root.as_os_str() == "/"))
             .collect();
         Self { space: fs::read_link("/proc/self/ns/mnt").unwrap_or_default(), points }
     }
@@ -113,8 +105,7 @@ impl Here {
 }
 
 impl Search<'_> {
-    fn add_mounts(&mut self, process: &Path) {
-        let table = mountinfo::parse(&fs::read(process.join("mountinfo")).unwrap_or_default());
+    fn add_mounts(&mut self, table: &[Mount]) {
         for mount in table {
             if let Some(index) = self.devs.iter().position(|dev| *dev == mount.dev) {
                 self.mounts.insert(mount.id, index);

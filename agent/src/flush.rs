@@ -11,10 +11,10 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use crate::crew::{Crew, Order};
+use crate::crew::{Crew, Order, Writing};
 use crate::mountinfo::Dev;
 use crate::thaw;
-use crate::{dirty, pagecache, sys, walk};
+use crate::{backlog, dirty, pagecache, sys, walk};
 
 /// A pass this short leaves less behind than one freeze costs anyway.
 const SHORT: Duration = Duration::from_millis(10);
@@ -25,8 +25,8 @@ pub const STALL_MAX: Duration = Duration::from_millis(100);
 /// The last of these many passes has to be shorter than the first, or none will be.
 const PASSES_TO_SHRINK: usize = 4;
 
-/// Below this in the files of one filesystem they are left to `syncfs`, and below this on
-/// the whole machine none is looked for: a sixteenth of a second at gp3's baseline.
+/// Below this on one filesystem its files are left to `syncfs`, and none of them is looked for: a
+/// sixteenth of a second at gp3's baseline.
 const WORTH_BYTES: u64 = 8 << 20;
 
 /// A pass over open files that is this short has found next to nothing to write.
@@ -35,8 +35,8 @@ const WRITE_SHORT: Duration = Duration::from_millis(50);
 /// Looking for open files on a machine with very many of them ends after this.
 pub const LOOK_MAX: Duration = Duration::from_millis(200);
 
-/// Below this on the whole machine, files that were closed are left to `syncfs`: a quarter
-/// of a second at gp3's baseline, about as long as looking for them may take.
+/// Below this on all of them, which may share one device, files that were closed are left to
+/// `syncfs`: a quarter of a second at gp3's baseline, about as long as looking for them may take.
 const WORTH_WALKING_BYTES: u64 = 32 << 20;
 
 /// Why there is no point in a freeze now.
@@ -112,6 +112,8 @@ pub struct Flush<'a> {
     pub crew: &'a Crew,
     /// The filesystems, in the threads' order.
     pub devs: &'a [Dev],
+    /// Our own processes, which have no files to write.
+    pub ours: &'a [u32],
     /// The open filesystems, in the same order.
     pub files: &'a [File],
     /// Signalled when a thread has finished.
@@ -129,11 +131,13 @@ impl Flush<'_> {
     /// Why that cannot be.
     pub fn run(&self) -> Result<Passes, Trouble> {
         let mut written = Vec::new();
-        while next(&written, WRITE_SHORT) == Next::Again && dirty::machine_bytes() >= WORTH_BYTES {
-            written.push(self.write(|| self.open_files())?);
+        let mut worth = self.worth();
+        while next(&written, WRITE_SHORT) == Next::Again && worth.open {
+            written.push(self.write(|| self.open_files(), written.is_empty())?);
+            worth = self.worth();
         }
-        if dirty::machine_bytes() >= WORTH_WALKING_BYTES {
-            written.push(self.write(|| self.recent_files())?);
+        if worth.closed {
+            written.push(self.write(|| self.recent_files(), false)?);
         }
         let mut synced = Vec::new();
         loop {
@@ -150,9 +154,15 @@ impl Flush<'_> {
         }
     }
 
+    fn worth(&self) -> Worth {
+        let machine = backlog::of_machine();
+        let each = (machine >= WORTH_BYTES).then(|| backlog::of_devices(self.devs)).flatten();
+        worth_looking(machine, each.as_deref())
+    }
+
     fn open_files(&self) -> Vec<Vec<File>> {
         let until_ns = sys::boottime_ns() + thaw::nanos(LOOK_MAX);
-        dirty::open_files(self.devs, until_ns.min(self.until_ns))
+        dirty::open_files(self.devs, self.ours, until_ns.min(self.until_ns))
     }
 
     /// One after the other, so that each has its share of the time.
@@ -162,12 +172,19 @@ impl Flush<'_> {
         self.files.iter().map(|root| walk::recent_files(root, until())).collect()
     }
 
-    /// One pass over the files that a look has found.
-    fn write(&self, look: impl Fn() -> Vec<Vec<File>>) -> Result<Duration, Trouble> {
-        let mut files = worth_writing(look());
+    /// One pass over the files that a look has found. The first is spread out; those after it
+    /// have to be shorter than it, and are as short as can be.
+    fn write(
+        &self,
+        look: impl Fn() -> Vec<Vec<File>>,
+        is_first: bool,
+    ) -> Result<Duration, Trouble> {
+        let mut found = worth_writing(look());
         self.pass(|index| {
-            let files = files.get_mut(index).map(std::mem::take).unwrap_or_default();
-            !files.is_empty() && self.crew.write(index, files, self.until_ns)
+            let (files, bytes) = found.get_mut(index).map(std::mem::take).unwrap_or_default();
+            let bytes = bytes.filter(|_| is_first);
+            let writing = Writing { files, bytes, until_ns: self.until_ns };
+            !writing.files.is_empty() && self.crew.write(index, writing)
         })
     }
 
@@ -192,18 +209,34 @@ impl Flush<'_> {
     }
 }
 
+/// Which files are worth looking for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worth {
+    /// Those that a process has open.
+    pub open: bool,
+    /// Those that were closed.
+    pub closed: bool,
+}
+
+/// Decides it by what waits on the machine and, where it is known, on each filesystem's device.
+#[must_use]
+pub fn worth_looking(machine: u64, each: Option<&[u64]>) -> Worth {
+    let most = each.and_then(|each| each.iter().max().copied()).unwrap_or(machine);
+    let closed = each.map_or(machine, |each| each.iter().sum()) >= WORTH_WALKING_BYTES;
+    Worth { open: closed || most >= WORTH_BYTES, closed }
+}
+
 /// The files of those filesystems where there is more to write than `syncfs` may do at once;
 /// of all where all together, which may share one device, have more. A kernel that cannot
 /// tell how much that is may have much.
-fn worth_writing(found: Vec<Vec<File>>) -> Vec<Vec<File>> {
+fn worth_writing(found: Vec<Vec<File>>) -> Vec<(Vec<File>, Option<u64>)> {
     let dirty = |files: &Vec<File>| -> Option<u64> {
         files.iter().map(|file| pagecache::dirty_bytes(file, 0, 0)).sum()
     };
     let each: Vec<Option<u64>> = found.iter().map(dirty).collect();
-    let little = |dirty: &Option<u64>, worth| dirty.is_some_and(|bytes| bytes < worth);
-    if !little(&each.iter().copied().sum(), WORTH_WALKING_BYTES) {
-        return found;
-    }
+    let little = |dirty: Option<u64>, worth| dirty.is_some_and(|bytes| bytes < worth);
+    let all = !little(each.iter().copied().sum(), WORTH_WALKING_BYTES);
+    let wanted = |bytes| all || !little(bytes, WORTH_BYTES);
     let pairs = found.into_iter().zip(each);
-    pairs.map(|(files, d)| if little(&d, WORTH_BYTES) { Vec::new() } else { files }).collect()
+    pairs.map(|pair| if wanted(pair.1) { pair } else { Default::default() }).collect()
 }

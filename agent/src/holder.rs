@@ -36,12 +36,17 @@ const RANK: u8 = 0;
 const BEAT: Duration = Duration::from_millis(100);
 /// An application answers a question within this, or it is taken for lost.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(3);
+/// The writers that were held need the processors for about as long as this; what is left to be
+/// done then, taking three processes apart, would keep one of them busy.
+const WRITERS_FIRST: Duration = Duration::from_millis(6);
 /// Sentinels leave within one of their ticks once the hold is over.
 const SENTINEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// All that a holder is started with.
 #[derive(Debug)]
 pub struct Job {
+    /// The process that asks for the hold.
+    pub client: u32,
     /// The open filesystems, in the order of the page's entries; after them those that are
     /// flushed and not frozen.
     pub files: Arc<Vec<File>>,
@@ -262,6 +267,7 @@ impl Holding {
                 *reason = if reason.is_empty() { why } else { format!("{reason}; {why}") };
             }
         }
+        std::thread::sleep(WRITERS_FIRST);
         self.job.record.applications = self.job.apps.iter().map(|app| app.describe()).collect();
         self.job.record.closed = true;
         // If this fails the record stays open, and the next call says that it cannot tell.

@@ -14,6 +14,7 @@
 //! own processes and local databases.
 
 pub mod apps;
+pub mod backlog;
 pub mod beneath;
 pub mod child;
 pub mod cli;
@@ -31,6 +32,7 @@ pub mod holder;
 pub mod log;
 pub mod mountinfo;
 pub mod mounts;
+pub mod pace;
 pub mod page;
 pub mod pagecache;
 pub mod plan;

@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use crate::pace::Pace;
+
 /// At gp3's baseline of 125 MB/s a piece takes eight milliseconds; two are on their way
 /// at a time, so that the device never runs dry between them.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -57,16 +59,21 @@ fn sync_range(file: &File, offset: u64, flags: libc::c_uint) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Writes the data of one file, piece after piece, as long as `go_on` says so.
+/// Writes the data of one file, piece after piece, at a pace and as long as there is time.
 ///
 /// # Errors
 /// What the device or the filesystem said.
-pub fn write_out(file: &File, go_on: impl Fn() -> bool) -> io::Result<()> {
+pub fn write_out(file: &File, pace: &mut Pace) -> io::Result<()> {
     let len = file.metadata()?.len();
     let (mut at, mut before) = (0, None);
-    while at < len && go_on() {
+    while at < len && pace.goes_on() {
         if at % STRETCH_BYTES == 0 && dirty_bytes(file, at, STRETCH_BYTES) == Some(0) {
             at += STRETCH_BYTES;
+            continue;
+        }
+        let piece = if pace.is_spread() { dirty_bytes(file, at, PIECE_BYTES) } else { None };
+        if piece == Some(0) {
+            at += PIECE_BYTES;
             continue;
         }
         sync_range(file, at, libc::SYNC_FILE_RANGE_WRITE)?;
@@ -74,6 +81,7 @@ pub fn write_out(file: &File, go_on: impl Fn() -> bool) -> io::Result<()> {
             sync_range(file, before, libc::SYNC_FILE_RANGE_WAIT_BEFORE)?;
         }
         at += PIECE_BYTES;
+        pace.wrote(piece.unwrap_or(PIECE_BYTES));
     }
     match before {
         Some(last) => sync_range(file, last, libc::SYNC_FILE_RANGE_WAIT_BEFORE),

@@ -17,6 +17,9 @@ pub(crate) fn detach(name: &str) {
     if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
         let _ = sys::replace_stdio(&null);
     }
+    // Out of the reach of a kill of the command's process group, and without a terminal: none is
+    // opened, so none is got.
+    let _ = sys::new_session();
     let _ = env::set_current_dir("/");
     let _ = fs::write("/proc/self/oom_score_adj", OOM_EXEMPT);
     sys::set_name(name);

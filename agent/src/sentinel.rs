@@ -90,11 +90,6 @@ impl Sentinel {
         let _signals = sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
         let done = Arc::new(sys::eventfd()?);
         let crew = Crew::start(self.page, &self.files, &done, self.rank, THREADS)?;
-        // As late as can be: what is taken after it costs many times as much.
-        sys::lock_memory()?;
-        sys::hurry(0);
-        crew.hurry();
-        self.page.sentinel_ready();
         let thawer = Thawer {
             page: self.page,
             crew: &crew,
@@ -102,6 +97,13 @@ impl Sentinel {
             done: &done,
             rank: self.rank,
         };
+        // What it may need is what it has touched once, program and memory. The rest of the program
+        // stays in memory as long as the holder does, which locks all of it.
+        thawer.rehearse(THREADS);
+        sys::lock_touched_memory()?;
+        sys::hurry(0);
+        crew.hurry();
+        self.page.sentinel_ready();
         self.watch(&thawer);
         if let Some((state, record)) = &self.owed {
             self.see_off(state, record);

@@ -68,6 +68,20 @@ impl Thawer<'_> {
         !self.page.any(Fs::is_open)
     }
 
+    /// A thaw by each thread before anything is frozen, which does nothing but take all that one
+    /// needs into memory.
+    pub fn rehearse(&self, threads: usize) {
+        (0..self.page.count()).take(threads).for_each(|index| {
+            self.crew.order(index, Order::Thaw);
+        });
+        let until = sys::boottime_ns() + nanos(LEVEL_PATIENCE);
+        while (0..self.page.count()).any(|index| self.crew.is_busy(index))
+            && sys::boottime_ns() < until
+        {
+            wait(self.done, Duration::from_millis(5));
+        }
+    }
+
     fn order(&self, index: usize, holder: Holder, is_dead: &impl Fn(u8) -> bool) {
         if let Fs::Thawing(rank) = self.page.fs(index)
             && is_dead(rank)

@@ -1,6 +1,8 @@
 //! What is dirty is written before the freeze, in a way that other writers hardly notice;
 //! where that cannot be done in time nothing is frozen.
 
+use std::os::linux::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use stillpoint_agent::cli::TIMEOUT_DEFAULT;
@@ -8,12 +10,13 @@ use stillpoint_agent::flush::STALL_MAX;
 use stillpoint_agent::{pagecache, sys};
 use stillpoint_wire::receipt::HoldState;
 
-use super::bed::{Bed, id};
+use super::bed::{Bed, id, run, skip};
 use super::slow::{Slow, Writer, added_stall, ninetieth};
 
 /// The baseline of an EBS gp3 volume.
 const GP3: u64 = 125_000_000;
 const SMALL: (usize, u64) = (4_096, 1 << 20);
+const DEBUGFS: &str = "/sys/kernel/debug";
 const PAUSE: Duration = Duration::from_millis(3);
 
 /// `STILLPOINT_DIRTY_MB` asks for another amount.
@@ -146,9 +149,25 @@ fn a_dry_run_says_what_is_dirty_and_what_that_number_is() {
     let Some(bed) = Bed::new() else { return };
     let Some(slow) = Slow::new(&bed, "ext4", 300, GP3) else { return };
     let _soil = slow.soil(40);
-    let output = bed.command(&["dry-run"]).output().unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
+    let said = || {
+        let output = bed.command(&["dry-run"]).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    // Of this bed alone, as its mounts are.
+    run("mount", &["-t", "tmpfs", "none", DEBUGFS]);
+    let text = said();
     assert!(text.contains("the whole machine's (Dirty and Writeback of /proc/meminfo)"), "{text}");
     assert!(text.contains("predicted stall beyond the hold"), "{text}");
     assert!(text.contains("at least") || text.contains("does not tell"), "{text}");
+
+    run("mount", &["-t", "debugfs", "debugfs", DEBUGFS]);
+    let dev = std::fs::metadata(&slow.point).unwrap().st_dev();
+    let number = format!("{}:{}", libc::major(dev), libc::minor(dev));
+    if !Path::new(DEBUGFS).join("bdi").join(number).join("wb_stats").exists() {
+        return skip("the kernel does not count what waits for a device (Linux 6.10 does)");
+    }
+    let text = said();
+    let told = text.split_once("dirty now: about ").and_then(|(_, rest)| rest.split_once(" MB"));
+    let megabytes: u64 = told.and_then(|(number, _)| number.parse().ok()).unwrap_or(0);
+    assert!((30..60).contains(&megabytes), "{text}");
 }

@@ -9,10 +9,11 @@ use proptest::prelude::*;
 use stillpoint_agent::apps::pgfind;
 use stillpoint_agent::cli::{self, Stage};
 use stillpoint_agent::config::Config;
-use stillpoint_agent::flush::{self, Next};
+use stillpoint_agent::flush::{self, Next, Worth};
 use stillpoint_agent::hold::{CAUSES, Cause, End, Event, Hold, PHASES, Phase};
 use stillpoint_agent::mountinfo::{self, Dev};
-use stillpoint_agent::{receipt, targets};
+use stillpoint_agent::pace::{self, Pace};
+use stillpoint_agent::{backlog, receipt, targets, thaw};
 use stillpoint_wire::receipt::{Frozen, HoldState, LeftOut, RECEIPT_CHARS_MAX};
 
 fn dev(major: u32, minor: u32) -> Dev {
@@ -200,6 +201,54 @@ fn flushing_stops_when_it_is_short_or_does_not_help() {
     assert_eq!(next(&[800, 760, 790, 740]), Next::Again, "slowly, but shrinking");
     assert_eq!(next(&[800, 790, 800, 795]), Next::Endless, "as fast as the device");
     assert_eq!(next(&[100, 200, 400, 800]), Next::Endless, "faster than the device");
+}
+
+#[test]
+fn files_are_looked_for_where_much_waits_to_be_written() {
+    let worth = |machine: u64, each: Option<&[u64]>| {
+        let bytes: Option<Vec<u64>> = each.map(|each| each.iter().map(|mb| mb << 20).collect());
+        let Worth { open, closed } = flush::worth_looking(machine << 20, bytes.as_deref());
+        (open, closed)
+    };
+    assert_eq!(worth(7, None), (false, false), "little on the whole machine");
+    assert_eq!(worth(8, None), (true, false));
+    assert_eq!(worth(32, None), (true, true), "as far as is known, all of it on one");
+    assert_eq!(worth(900, Some(&[7, 7, 7])), (false, false), "elsewhere");
+    assert_eq!(worth(900, Some(&[0, 9, 0])), (true, false));
+    assert_eq!(worth(900, Some(&[4; 8])), (true, true), "they may share a device");
+}
+
+#[test]
+fn what_the_kernel_counts_for_a_device_is_of_all_control_groups() {
+    let text = "WbCgIno: 1\nWbWriteback: 16 kB\nWbReclaimable: 88 kB\nWbDirtied: 7863356 kB\n\
+                WbWriteBandwidth: 21460 kBps\n\nWbCgIno: 4098\nWbWriteback: 0 kB\n\
+                WbReclaimable: 1024 kB\nstate: 5\n";
+    let waiting = |text| backlog::kilobytes(text, &["WbWriteback", "WbReclaimable"]);
+    assert_eq!(waiting(text), Some(1_128));
+    assert_eq!(waiting("BdiReclaimable: 88 kB\n"), None, "an older kernel's count of one group");
+    assert_eq!(waiting("WbReclaimable: much kB\nWbWriteback:\n"), None);
+}
+
+proptest! {
+    #[test]
+    fn a_pace_comes_to_its_end_in_time(
+        (bytes, left_ms) in (0_u64..4 << 30, 0_u64..200_000),
+        pieces in proptest::collection::vec(0_u64..2 << 20, 0..40),
+    ) {
+        let (begun_ns, left) = (1_000_000_000, Duration::from_millis(left_ms));
+        let spread = pace::spread(bytes, left);
+        prop_assert!(spread <= Duration::from_secs(1) && spread <= left / 4);
+        // In the past, so that nothing waits.
+        let mut pace = Pace::begin(begun_ns, begun_ns + thaw::nanos(left), Some(bytes));
+        let mut before = begun_ns;
+        for piece in pieces {
+            pace.wrote(piece);
+            prop_assert!(pace.due_ns() >= before, "the next piece is due earlier than this one");
+            before = pace.due_ns();
+        }
+        prop_assert!(before <= begun_ns + thaw::nanos(spread), "more than was expected takes no longer");
+        prop_assert!(!Pace::begin(begun_ns, begun_ns, None).is_spread());
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stillpoint_wire::receipt::HoldState;
 
-use super::bed::{self, Bed, answer, id};
+use super::bed::{self, Bed, answer, id, kill};
 
 /// What holder and each sentinel may take while holding is ten megabytes. Five of them are the
 /// binary's, which is locked as a whole (`infra/package.py` builds it in one and a half; the
@@ -176,14 +176,42 @@ fn holder_and_sentinels_take_little_memory_while_holding() {
     let id = id(1);
     assert_eq!(bed.agent(&["pre-script", "--execution-id", &id]).code, 0);
     for (role, pid) in bed.processes(&id) {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let value = |name: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            line.trim().trim_end_matches(" kB").trim().parse().unwrap()
-        };
-        let (resident, own) = (value("VmRSS:"), value("RssAnon:"));
+        let (resident, own) = (memory_kib(pid, "VmRSS:"), memory_kib(pid, "RssAnon:"));
         eprintln!("{role}: {resident} KiB resident, {own} of them its own, 16 filesystems");
         assert!(own < OWN_KIB_MAX, "{role}: {own} KiB");
+        assert!(memory_kib(pid, "VmLck:") >= resident, "{role}: not all of it is locked");
     }
     assert_eq!(bed.agent(&["post-script", "--execution-id", &id]).code, 0);
+}
+
+fn memory_kib(pid: i32, name: &str) -> u64 {
+    read_kib(pid, "status", name)
+}
+
+fn read_kib(pid: i32, file: &str, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+}
+
+/// The page that it would have to be given might be one that only a thaw can free.
+#[test]
+fn a_sentinel_that_thaws_has_all_the_memory_that_it_needs() {
+    let Some(bed) = Bed::with(&["ext4", "xfs", "btrfs"]) else { return };
+    let id = id(1);
+    assert_eq!(bed.agent(&["pre-script", "--execution-id", &id, "--deadline", "1s"]).code, 0);
+    let (holder, sentinels): (Vec<_>, Vec<_>) =
+        bed.processes(&id).into_iter().partition(|(role, _)| role == "holder");
+    kill(holder[0].1, libc::SIGSTOP);
+    // Counted page by page, where the numbers in `status` are estimates. A page that it still
+    // shares with the holder would have to be copied.
+    let one = |pid: i32| read_kib(pid, "smaps_rollup", "Private_Dirty:");
+    let own = || sentinels.iter().map(|(_, pid)| one(*pid)).collect::<Vec<_>>();
+    let before = own();
+    bed.thawed_after("ext4", Duration::from_secs(4));
+    bed.all_thawed(&["ext4", "xfs", "btrfs"]);
+    assert_eq!(own(), before, "a sentinel took memory to thaw");
+    kill(holder[0].1, libc::SIGCONT);
+    let post = bed.agent(&["post-script", "--execution-id", &id]);
+    assert_eq!((post.code, post.receipt.state), (203, HoldState::AutoThawed), "{post:?}");
 }

@@ -66,6 +66,7 @@ def build_root(spec: dict[str, Any]) -> Path:
     )
     mount("proc", root / "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("sysfs", root / "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("debugfs", root / "sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("/dev", root / "dev", "", MS_BIND)
     mount(
         "devpts",

@@ -103,7 +103,9 @@ impl Holding {
         let (mounts, devs): (Vec<&String>, Vec<Dev>) = frozen.chain(flushed).unzip();
         let stall_budget = self.job.config.stall_budget;
         let (crew, files, done) = (&self.crew, self.job.files.as_slice(), &*self.done);
-        let flush = Flush { crew, devs: &devs, files, done, until_ns, stall_budget };
+        let processes = self.job.record.processes.iter().map(|process| process.pid);
+        let ours: Vec<u32> = processes.chain([self.job.client]).collect();
+        let flush = Flush { crew, devs: &devs, ours: &ours, files, done, until_ns, stall_budget };
         match flush.run() {
             Ok((written, synced)) => {
                 self.log(&format!(

@@ -13,6 +13,13 @@ pub fn lock_memory() -> io::Result<()> {
     check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }).map(drop)
 }
 
+/// Locks what this process has touched of its memory, and whatever it touches from now on.
+pub fn lock_touched_memory() -> io::Result<()> {
+    // SAFETY: mlockall takes flags and no memory.
+    check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) })
+        .map(drop)
+}
+
 /// Maps a file of `words` eight-byte words into every process that is forked from here.
 ///
 /// The mapping is never removed: a process ends with its hold.

@@ -37,18 +37,6 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Waits for a child to end.
-pub fn wait_for(pid: libc::pid_t) -> io::Result<()> {
-    let mut status = 0;
-    loop {
-        // SAFETY: the pointer is to a live integer of ours.
-        match check(unsafe { libc::waitpid(pid, &raw mut status, 0) }) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other.map(drop),
-        }
-    }
-}
-
 /// A descriptor that becomes readable when the process has gone, all its threads included.
 pub fn pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers.

@@ -256,8 +256,8 @@ impl Slot {
     }
 
     fn write(&self) -> io::Result<()> {
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Writing { files, bytes, until_ns } = std::mem::take(&mut *writing);
+        let Writing { files, bytes, until_ns } =
+            std::mem::take(&mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner));
         let mut pace = Pace::begin(sys::boottime_ns(), until_ns, bytes);
         files.iter().try_for_each(|file| pagecache::write_out(file, &mut pace))
     }

@@ -130,14 +130,15 @@ impl Flush<'_> {
     /// # Errors
     /// Why that cannot be.
     pub fn run(&self) -> Result<Passes, Trouble> {
-        let mut written = Vec::new();
+        let mut written: Vec<Duration> = Vec::new();
+        let nothing_yet = |written: &[Duration]| written.iter().all(|pass| *pass < WRITE_SHORT);
         let mut worth = self.worth();
         while next(&written, WRITE_SHORT) == Next::Again && worth.open {
-            written.push(self.write(|| self.open_files(), written.is_empty())?);
+            written.push(self.write(|| self.open_files(), nothing_yet(&written))?);
             worth = self.worth();
         }
         if worth.closed {
-            written.push(self.write(|| self.recent_files(), false)?);
+            written.push(self.write(|| self.recent_files(), nothing_yet(&written))?);
         }
         let mut synced = Vec::new();
         loop {

@@ -10,6 +10,7 @@ closes, it exits, and the kernel takes every process and mount of the instance w
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -66,7 +67,9 @@ def build_root(spec: dict[str, Any]) -> Path:
     )
     mount("proc", root / "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("sysfs", root / "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount("debugfs", root / "sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    # As systemd mounts it; a kernel that is locked down may refuse, and hosts without it exist.
+    with contextlib.suppress(OSError):
+        mount("debugfs", root / "sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("/dev", root / "dev", "", MS_BIND)
     mount(
         "devpts",

@@ -128,6 +128,19 @@ fn what_is_not_over_in_time_ends_as_it_began() {
     }
 }
 
+#[test]
+fn what_a_person_has_to_do_is_told_for_each() {
+    let target = targets().into_iter().find(|one| matches!(one, Target::Instance(_)));
+    let (mut job, _) = Account::new().drive(order(target.unwrap()), None);
+    let old = source().attached["/dev/sdf"].clone();
+    job.lost = [old.clone(), job.volumes["/dev/sdf"].clone(), "i-source".into()].into();
+    let told = job.loose_ends().join("\n");
+    let put_back = format!("{old} could not be put back: attach it to i-source as /dev/sdf");
+    assert!(told.contains(&put_back), "{told}");
+    assert!(told.contains("i-source could not be stopped or started as it was"), "{told}");
+    assert!(told.contains("could not be taken out of i-source: unmount it there"), "{told}");
+}
+
 /// A volume that stays `detaching`, an instance that stays `stopping`: the job comes to an end all
 /// the same, and tells what is not as it was.
 #[test]
@@ -148,6 +161,10 @@ fn what_never_settles_is_given_up_and_told() {
             let stays = job.verdict == Some(Verdict::Good) && !job.order.is_drill();
             for id in job.volumes.values().filter(here).filter(|_| !goes && !stays) {
                 assert!(job.lost.contains(id), "{context}: {id} is where it was put");
+            }
+            let told = job.loose_ends();
+            for id in &job.lost {
+                assert!(told.iter().any(|line| line.starts_with(id)), "{context}: {told:?}");
             }
             given_up += usize::from(!job.lost.is_empty());
         }

@@ -37,6 +37,19 @@ def made(account: Account, policy_id: str, count: int) -> list[str]:
     return ids[::-1]
 
 
+def one_of_three(account: Account, instance: Instance, policy_id: str) -> tuple[list[str], str]:
+    """Three sets of a policy that keeps one, from the newest; and the id of a person's own snapshot
+    that has all the tags of the oldest."""
+    details = policy(instance.target, "Retention-Calm")
+    details["Schedules"][0]["RetainRule"] = {"Count": 1}
+    account.put_policy(policy_id, details)
+    runs = made(account, policy_id, 3)
+    (first,) = account.snapshots(runs[-1])
+    own = account.ec2.create_snapshot(VolumeId=first["VolumeId"], Description="by hand")
+    account.ec2.create_tags(Resources=[own["SnapshotId"]], Tags=first["Tags"])
+    return runs, own["SnapshotId"]
+
+
 def reap(account: Account) -> Any:
     answer, is_error = account.invoke("stillpoint-reaper", {})
     assert not is_error, answer
@@ -51,24 +64,17 @@ def end_grace(account: Account, run_id: str) -> None:
 def test_the_plan_has_the_reason_for_every_set(
     account: Account, operator: Operator, instance: Instance
 ) -> None:
-    details = policy(instance.target, "Retention-Calm")
-    details["Schedules"][0]["RetainRule"] = {"Count": 1}
-    account.put_policy("retention", details)
-    newest, older, oldest = made(account, "retention", 3)
-    # A person's own snapshot, with all of our tags.
-    (first,) = account.snapshots(oldest)
-    own = account.ec2.create_snapshot(VolumeId=first["VolumeId"], Description="by hand")
-    account.ec2.create_tags(Resources=[own["SnapshotId"]], Tags=first["Tags"])
+    (newest, older, oldest), own = one_of_three(account, instance, "retention")
 
     plan = operator.json("retain", "--dry-run", "--policy", "retention")
     decisions = {(one["setId"], tuple(one["snapshotIds"])): one
                  for one in plan["regions"]["us-east-1"]["decisions"]}
     actions = {run: decisions[run, (account_id,)]["action"]["do"] for run, account_id in
                ((run, next(one["SnapshotId"] for one in account.snapshots(run)
-                           if one["SnapshotId"] != own["SnapshotId"]))
+                           if one["SnapshotId"] != own))
                 for run in (newest, older, oldest))}
     assert actions == {newest: "keep", older: "mark", oldest: "mark"}
-    assert decisions[oldest, (own["SnapshotId"],)]["reason"]["why"] == "notProvenOurs"
+    assert decisions[oldest, (own,)]["reason"]["why"] == "notProvenOurs"
     text = operator.says("retain", "--dry-run", "--policy", "retention")
     assert "good set 1 of the 1 that stay" in text and "1 newer good sets stay" in text
 
@@ -76,13 +82,7 @@ def test_the_plan_has_the_reason_for_every_set(
 def test_a_set_goes_in_two_phases_and_a_locked_one_stays(
     account: Account, instance: Instance
 ) -> None:
-    details = policy(instance.target, "Retention-Calm")
-    details["Schedules"][0]["RetainRule"] = {"Count": 1}
-    account.put_policy("retention-phases", details)
-    newest, older, oldest = made(account, "retention-phases", 3)
-    (first,) = account.snapshots(oldest)
-    own = account.ec2.create_snapshot(VolumeId=first["VolumeId"], Description="by hand")
-    account.ec2.create_tags(Resources=[own["SnapshotId"]], Tags=first["Tags"])
+    (newest, older, oldest), own = one_of_three(account, instance, "retention-phases")
 
     assert reap(account)["marked"] == 2
     for run, marked in ((newest, 0), (older, 1), (oldest, 1)):
@@ -98,7 +98,7 @@ def test_a_set_goes_in_two_phases_and_a_locked_one_stays(
         end_grace(account, run)
     done = reap(account)
     assert done["deleted"] == {"retention-phases": 1} and not done["failed"], done
-    assert [one["SnapshotId"] for one in account.snapshots(oldest)] == [own["SnapshotId"]]
+    assert [one["SnapshotId"] for one in account.snapshots(oldest)] == [own]
     (kept,) = account.snapshots(older)
     assert DELETE_AFTER not in kept["tags"], "a locked set is not marked any more"
 

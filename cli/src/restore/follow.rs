@@ -57,8 +57,8 @@ fn end(job: &Job, context: &Context) -> Result<Exit, Failure> {
         for (device, volume_id) in job.volumes.iter().filter(|_| !job.order.is_drill()) {
             text += &format!("  {device} {volume_id}\n");
         }
-        for volume_id in &job.lost {
-            text += &format!("  {} {volume_id} could not be put back\n", paint.bad("attention"));
+        for line in job.loose_ends() {
+            text += &format!("  {} {line}\n", paint.bad("attention"));
         }
         context.out.print(&text)?;
     }

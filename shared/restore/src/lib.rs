@@ -30,6 +30,7 @@ mod job;
 mod next;
 mod order;
 mod plan;
+mod told;
 mod world;
 
 pub use apply::apply;

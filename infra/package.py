@@ -35,7 +35,7 @@ GLIBC_MINOR_MAX = 34
 # The platforms that Distributor knows and the agent runs on.
 PLATFORMS = ["almalinux", "amazon", "centos", "debian", "oracle", "redhat", "rocky", "suse", "ubuntu"]
 PT_INTERP = 3
-# The agent is locked in memory, in three processes, while it holds.
+# All of it is locked in memory while it holds.
 AGENT_BYTES_MAX = 5_000_000
 # For rustc's last step: the program is optimized as a whole, which makes it a sixth smaller.
 WHOLE = ["-C", "lto=fat"]
@@ -169,7 +169,7 @@ def agent(architecture: str, profile: str) -> Path:
         triple, environment = f"{rust}-unknown-linux-gnu", {"RUSTFLAGS": "-C target-feature=+crt-static"}
     say(f"agent for {architecture} ({triple})")
     path = OUT / f"stillpoint-agent-{architecture}"
-    # Each of its processes locks the whole of it in memory, page by page.
+    # Its holder locks the whole of it in memory, page by page.
     whole = WHOLE if profile == "release" else []
     built = cargo("stillpoint-agent", profile, triple, environment, whole) / "stillpoint-agent"
     data = built.read_bytes() if architecture != native() else stripped(built, profile)

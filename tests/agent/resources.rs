@@ -11,7 +11,7 @@ use stillpoint_wire::receipt::HoldState;
 use super::bed::{self, Bed, answer, id, kill};
 
 /// What holder and each sentinel may take while holding is ten megabytes. Five of them are the
-/// binary's, which is locked as a whole (`infra/package.py` builds it in one and a half; the
+/// binary's, which the holder locks as a whole (`infra/package.py` builds it in one and a half; the
 /// one that is tested here is larger for its debug assertions), and five its own.
 const OWN_KIB_MAX: u64 = 5 * 1_024;
 

@@ -1,5 +1,6 @@
 //! How jobs end, whatever happens on the way.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use stillpoint_restore::{Goal, Job, Target, Verdict, undo};
@@ -91,41 +92,39 @@ fn a_driver_that_dies_after_each_act_is_followed_by_one_that_reaches_the_same_en
     }
 }
 
-#[test]
-fn what_is_refused_at_any_step_ends_as_it_began() {
+/// Each goal once for each of its acts, which meets with this; it is reported once whatever happens.
+fn at_each_act(fault: fn(usize) -> Fault, check: impl Fn(&Account, &Job, &str)) {
     for target in targets() {
         let (_, acts) = Account::new().drive(order(target.clone()), None);
         // The last two are the mark and the report; a lost mark is only late.
         for act in 0..acts - 2 {
             let mut account = Account::new();
-            let (job, _) = account.drive(order(target.clone()), Some(Fault::Refuse(act)));
-            let context = format!("{} refused at act {act}", name(&job.order.goal));
-            assert!(
-                matches!(&job.verdict, Some(Verdict::NotDone { why }) if why == "no")
-                    || job.order.is_drill(),
-                "{context}: {:?}",
-                job.verdict
-            );
-            if job.lost.is_empty() {
-                assert_clean(&account, &job, &context);
-            }
+            let (job, _) = account.drive(order(target.clone()), Some(fault(act)));
+            let context = format!("{} with {:?}", name(&job.order.goal), fault(act));
+            check(&account, &job, &context);
             assert_eq!(account.reports, 1, "{context}");
         }
     }
 }
 
 #[test]
-fn what_is_not_over_in_time_ends_as_it_began() {
-    for target in targets() {
-        let (_, acts) = Account::new().drive(order(target.clone()), None);
-        for act in 0..acts - 2 {
-            let mut account = Account::new();
-            let (job, _) = account.drive(order(target.clone()), Some(Fault::TimeIsOver(act)));
-            let context = format!("{} out of time at act {act}", name(&job.order.goal));
-            assert_clean(&account, &job, &context);
-            assert_eq!(account.reports, 1, "{context}");
+fn what_is_refused_at_any_step_ends_as_it_began() {
+    at_each_act(Fault::Refuse, |account, job, context| {
+        assert!(
+            matches!(&job.verdict, Some(Verdict::NotDone { why }) if why == "no")
+                || job.order.is_drill(),
+            "{context}: {:?}",
+            job.verdict
+        );
+        if job.lost.is_empty() {
+            assert_clean(account, job, context);
         }
-    }
+    });
+}
+
+#[test]
+fn what_is_not_over_in_time_ends_as_it_began() {
+    at_each_act(Fault::TimeIsOver, assert_clean);
 }
 
 #[test]
@@ -145,30 +144,24 @@ fn what_a_person_has_to_do_is_told_for_each() {
 /// the same, and tells what is not as it was.
 #[test]
 fn what_never_settles_is_given_up_and_told() {
-    let mut given_up = 0;
-    for target in targets() {
-        let (_, acts) = Account::new().drive(order(target.clone()), None);
-        for act in 0..acts - 2 {
-            let mut account = Account::new();
-            let (job, _) = account.drive(order(target.clone()), Some(Fault::NothingMoves(act)));
-            let context = format!("{} stuck at act {act}", name(&job.order.goal));
-            assert_eq!(account.reports, 1, "{context}");
-            let here = |id: &&String| {
-                account.volumes.get(*id).is_some_and(|one| one.instance_id == job.instance_id)
-            };
-            // A new instance goes with all that is attached to it.
-            let goes = matches!(job.order.goal, Goal::NewInstance { .. } | Goal::Volumes);
-            let stays = job.verdict == Some(Verdict::Good) && !job.order.is_drill();
-            for id in job.volumes.values().filter(here).filter(|_| !goes && !stays) {
-                assert!(job.lost.contains(id), "{context}: {id} is where it was put");
-            }
-            let told = job.loose_ends();
-            for id in &job.lost {
-                assert!(told.iter().any(|line| line.starts_with(id)), "{context}: {told:?}");
-            }
-            given_up += usize::from(!job.lost.is_empty());
+    let given_up = Cell::new(0);
+    at_each_act(Fault::NothingMoves, |account, job, context| {
+        let here = |id: &&String| {
+            account.volumes.get(*id).is_some_and(|one| one.instance_id == job.instance_id)
+        };
+        // A new instance goes with all that is attached to it.
+        let goes = matches!(job.order.goal, Goal::NewInstance { .. } | Goal::Volumes);
+        let stays = job.verdict == Some(Verdict::Good) && !job.order.is_drill();
+        for id in job.volumes.values().filter(here).filter(|_| !goes && !stays) {
+            assert!(job.lost.contains(id), "{context}: {id} is where it was put");
         }
-    }
+        let told = job.loose_ends();
+        for id in &job.lost {
+            assert!(told.iter().any(|line| line.starts_with(id)), "{context}: {told:?}");
+        }
+        given_up.set(given_up.get() + usize::from(!job.lost.is_empty()));
+    });
+    let given_up = given_up.get();
     assert!(given_up > 3, "{given_up}");
 }
 

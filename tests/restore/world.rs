@@ -199,8 +199,7 @@ impl Account {
                 Next::Note(fact) => apply(&mut job, fact),
                 Next::ActOnRecord(..) | Next::Act(_)
                     if !time_is_over
-                        && [Fault::TimeIsOver(acts), Fault::NothingMoves(acts)]
-                            .contains(&fault.unwrap_or(Fault::Crash(usize::MAX))) =>
+                        && matches!(fault, Some(Fault::TimeIsOver(at) | Fault::NothingMoves(at)) if at == acts) =>
                 {
                     time_is_over = true;
                 }

@@ -13,7 +13,7 @@ use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
 
-/// A hold of sixteen filesystems needs about half; all of it is locked in each process.
+/// A hold of sixteen filesystems needs about half; all of it is locked in the holder.
 const ARENA_BYTES: usize = 192 << 10;
 const BLOCK_MIN: usize = 16;
 const BLOCK_MAX: usize = 16 << 10;

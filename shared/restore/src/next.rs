@@ -48,9 +48,12 @@ pub fn next(job: &Job, world: &World, now_ms: u64) -> Next {
     };
     let is_back = (Phase::TakeOut..=Phase::Release).contains(&job.phase);
     let is_late = is_back && now_ms > job.order.deadline_ms.saturating_add(WAY_BACK_MS);
-    match (&next, unsettled(job, world)) {
-        (Next::Wait(_), ids) if is_late && !ids.is_empty() => Next::Note(Fact::GivenUp(ids)),
-        _ => next,
+    if !is_late || !matches!(next, Next::Wait(_)) {
+        return next;
+    }
+    match unsettled(job, world) {
+        ids if ids.is_empty() => next,
+        ids => Next::Note(Fact::GivenUp(ids)),
     }
 }
 

@@ -1,9 +1,8 @@
 //! How much data waits to be written: on the whole machine, and on each device where the kernel
 //! tells. Reads what the kernel counts, and looks at no file.
 
-use std::fs;
-
 use crate::mountinfo::Dev;
+use crate::sys;
 
 /// For each device a folder, where debugfs is mounted, as systemd does.
 const DEVICES: &str = "/sys/kernel/debug/bdi";
@@ -12,7 +11,7 @@ const NUMBERS: &str = "/sys/dev/block";
 /// What waits on the whole machine, in bytes; an upper bound for every filesystem of it.
 #[must_use]
 pub fn of_machine() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let text = sys::read_told("/proc/meminfo").unwrap_or_default();
     kilobytes(&text, &["Dirty", "Writeback"]).unwrap_or(0) * 1_024
 }
 
@@ -26,9 +25,9 @@ pub fn of_devices(devs: &[Dev]) -> Option<Vec<u64>> {
 }
 
 fn of_device(dev: &str) -> Option<u64> {
-    let counted = |dev: &str| fs::read_to_string(format!("{DEVICES}/{dev}/wb_stats")).ok();
+    let counted = |dev: &str| sys::read_told(format!("{DEVICES}/{dev}/wb_stats")).ok();
     // What is written to a partition waits with its disk.
-    let disk = || fs::read_to_string(format!("{NUMBERS}/{dev}/../dev")).ok();
+    let disk = || sys::read_told(format!("{NUMBERS}/{dev}/../dev")).ok();
     let text = counted(dev).or_else(|| counted(disk()?.trim()))?;
     kilobytes(&text, &["WbReclaimable", "WbWriteback"]).map(|found| found * 1_024)
 }

@@ -22,7 +22,8 @@ use crate::hold::{End, Phase};
 use crate::holder::{self, Job};
 use crate::page::{Fs, Page};
 use crate::plan::{self, Filesystem, Plan};
-use crate::state::{Record, Remembered, State};
+use crate::record::{self, Record, Remembered};
+use crate::state::State;
 use crate::sys::{self, Forked};
 use crate::thaw::{millis, nanos};
 use crate::{exit, failpoint, log, receipt, recover};
@@ -159,7 +160,9 @@ fn start(
     let (ours, theirs) = sys::socket_pair()?;
     let client = std::process::id();
     match sys::fork()? {
-        Forked::Parent(_) => {}
+        // Not freed: that would write to memory which is shared until then. It is open until this
+        // process ends, which is soon.
+        Forked::Parent(_) => std::mem::forget((plan, apps)),
         Forked::Child => {
             drop(ours);
             let depths = plan.filesystems.iter().map(|fs| fs.depth).collect();
@@ -197,7 +200,7 @@ fn remember(call: &Call, plan: &Plan) -> Record {
     });
     Record {
         execution_id: call.execution_id.clone(),
-        boot_id: crate::state::boot_id(),
+        boot_id: record::boot_id(),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         deadline_ms: u64::try_from(call.config.deadline.as_millis()).unwrap_or(u64::MAX),
         processes: Vec::new(),

@@ -20,7 +20,7 @@ use crate::{failpoint, pagecache, sys, thaw};
 
 /// The threads do little more than one system call; with all memory locked, each page of a
 /// stack is real memory.
-const STACK_BYTES: usize = 32 * 1024;
+const STACK_BYTES: usize = 16 * 1024;
 /// A thread that has not begun by then is done without until it does.
 const BEGUN_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
@@ -158,7 +158,8 @@ impl Crew {
         ids.filter(|id| *id != 0).for_each(sys::hurry);
     }
 
-    /// Orders something for one filesystem, unless its last order is not finished.
+    /// Orders something for one filesystem, unless its last order is not finished; it is begun
+    /// with `go`.
     pub fn order(&self, index: usize, order: Order) -> bool {
         let Some(slot) = self.shared.slots.get(index) else { return false };
         if slot.busy.swap(true, SeqCst) {
@@ -169,8 +170,13 @@ impl Crew {
         if let Some(place) = self.shared.orders().get_mut(index) {
             *place = order;
         }
-        self.shared.wake.notify_one();
         true
+    }
+
+    /// Has everything begun that was ordered: together, since to wake one thread after the other
+    /// takes as many calls as there are threads, of which each may be kept waiting by the last.
+    pub fn go(&self) {
+        self.shared.wake.notify_all();
     }
 
     /// Orders the files of one filesystem to be written, as far as the time allows. They

@@ -23,8 +23,9 @@ use crate::mountinfo::Dev;
 use crate::page::{Fs, Page};
 use crate::pump::Pump;
 use crate::rcu::Rcu;
+use crate::record::{Process, Record};
 use crate::sentinel::{self, SENTINELS, Sentinel};
-use crate::state::{Process, Record, State};
+use crate::state::State;
 use crate::sys::{self, Forked};
 use crate::systemd::Timer;
 use crate::thaw::{Holder, Thawer};
@@ -114,8 +115,15 @@ impl Holding {
                 Forked::Child => {
                     // Held by a sentinel, these would hide the holder's death.
                     drop((client, listener));
-                    let Job { files, depths, lock, state, record, apps, .. } = job;
-                    let owed = (!apps.is_empty()).then_some((state, record));
+                    let Job { files, depths, lock, state, record, apps, flushed, config, .. } = job;
+                    // Not freed: that would write to memory which is shared until then.
+                    std::mem::forget((flushed, config));
+                    let owed = if apps.is_empty() {
+                        std::mem::forget((state, record));
+                        None
+                    } else {
+                        Some((state, record))
+                    };
                     let post = Sentinel {
                         rank,
                         page,
@@ -193,6 +201,7 @@ impl Holding {
                     self.crew.order(index, Order::Freeze);
                 }
             }
+            self.crew.go();
             while !self.level_is_frozen(level) {
                 if self.job.page.hold().is_ending() {
                     return false;
@@ -280,6 +289,9 @@ impl Holding {
         let _ = io::Write::write(&mut &self.over, &1_u64.to_ne_bytes());
         self.pump.wait_for_sentinels(SENTINEL_PATIENCE);
         let _ = std::fs::remove_file(self.job.state.socket());
+        if !self.job.page.is_expedited() {
+            self.job.state.shelve(&self.job.record.execution_id);
+        }
         let _ = sys::unlock(&self.job.lock);
         self.pump.answer_callers();
         self.pump.tell_client(&[to_client::ENDED]);

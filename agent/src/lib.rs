@@ -41,6 +41,7 @@ mod process;
 pub mod pump;
 pub mod rcu;
 pub mod receipt;
+pub mod record;
 pub mod recover;
 pub mod sentinel;
 pub mod state;

@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 
 /// Writes one line. A closed pipe is no reason to fail.
 pub fn line(text: &str) {
-    let _ = writeln!(std::io::stderr(), "stillpoint-agent: {text}");
+    // In one piece: standard error would write, and wake its reader, for each part.
+    let _ = std::io::stderr().write_all(format!("stillpoint-agent: {text}\n").as_bytes());
 }
 
 /// Whether lines go to a file, which may lie on a filesystem that is frozen.

@@ -41,8 +41,9 @@ fn main() -> ExitCode {
         log::line(&receipt.reason);
     }
     let code = ExitCode::from(receipt.code);
-    let text = if human { status::human(&receipt) } else { receipt::line(receipt) };
-    if writeln!(std::io::stdout(), "{text}").is_err() {
+    let mut text = if human { status::human(&receipt) } else { receipt::line(receipt) };
+    text.push('\n');
+    if std::io::stdout().write_all(text.as_bytes()).is_err() {
         log::line("the receipt could not be written: standard output is closed");
     }
     code

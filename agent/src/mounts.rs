@@ -5,7 +5,7 @@
 //! FIFREEZE freeze its parent; the mount id of the descriptor rules that out.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,14 @@ use crate::mountinfo::{self, Dev, Mount};
 use crate::sys;
 use crate::targets::Candidate;
 
+/// The kernel tells the table anew for each piece that is asked for; most fit into one.
+const TABLE_BYTES: usize = 16 << 10;
+
 /// The mounts that this process sees.
 pub fn table() -> io::Result<Vec<Mount>> {
-    Ok(mountinfo::parse(&fs::read("/proc/self/mountinfo")?))
+    let mut text = Vec::with_capacity(TABLE_BYTES);
+    File::open("/proc/self/mountinfo")?.read_to_end(&mut text)?;
+    Ok(mountinfo::parse(&text))
 }
 
 /// Opens a candidate through the first of its mounts that can be reached by its path,

@@ -16,7 +16,8 @@ use crate::cli::{Call, Stage};
 use crate::control::{self, Ask};
 use crate::hold::Phase;
 use crate::page::Page;
-use crate::state::{Record, State};
+use crate::record::Record;
+use crate::state::State;
 use crate::sys;
 use crate::thaw::{millis, nanos};
 use crate::{exit, receipt, recover};
@@ -93,25 +94,28 @@ fn end(
     mut bell: Option<UnixStream>,
 ) -> Receipt {
     let until = sys::boottime_ns() + nanos(call.config.timeout.saturating_sub(TIMEOUT_RESERVE));
-    // One that has rung has a holder that may be done by now.
-    let repeated = bell.is_none() && is_settled(state, &record.execution_id, page);
+    let look = || look(state, record, page);
+    let is_settled = |found: &(Record, bool)| found.1;
+    // One that has rung has a holder that may be done by now, and still gets its answer: the next
+    // pre-script finds the lock free only after that.
+    let mut latest = bell.is_none().then(look);
+    let repeated = latest.as_ref().is_some_and(is_settled);
     // An operator who names no execution means whatever the holder holds.
     let whose = if ask == Ask::Thaw { &call.execution_id } else { &record.execution_id };
     let request = control::request(ask, whose);
-    // Even if all is known by now: the next pre-script finds the lock free only after the answer.
-    while (bell.is_some() || !is_settled(state, &record.execution_id, page))
-        && sys::boottime_ns() < until
-    {
+    while !latest.as_ref().is_some_and(is_settled) && sys::boottime_ns() < until {
         let holder = bell.take().or_else(|| send(state, &request));
         if !holder.is_some_and(|holder| answered(holder, state, record, page, until)) {
             if let Ok(lock) = state.lock_file()
                 && matches!(sys::try_lock(&lock), Ok(true))
             {
                 recover::finish(state, record, page);
+                latest = None;
                 break;
             }
             std::thread::sleep(POLL);
         }
+        latest = Some(look());
     }
     if repeated
         && let Ok(lock) = state.lock_file()
@@ -119,9 +123,9 @@ fn end(
     {
         // A hook that failed is owed until it succeeds, as long as no other hold is in place.
         recover::finish(state, record, page);
+        latest = None;
     }
-    let settled = is_settled(state, &record.execution_id, page);
-    let record = state.load(&record.execution_id).unwrap_or_else(|| record.clone());
+    let (record, settled) = latest.unwrap_or_else(look);
     owed::log(state, &record.execution_id);
     let stage = if call.stage == Stage::Thaw { Stage::Thaw } else { Stage::PostScript };
     let answer = receipt::of_hold(stage, &record, page);
@@ -141,11 +145,15 @@ fn end(
     }
 }
 
-/// Whether all is known that ever will be.
-fn is_settled(state: &State, execution_id: &str, page: Page) -> bool {
+/// The record as it is now, and whether all is known that ever will be.
+fn look(state: &State, record: &Record, page: Page) -> (Record, bool) {
+    let id = record.execution_id.as_str();
     let over = page.hold().phase == Phase::Over;
-    let closed = || state.load(execution_id).is_some_and(|record| record.closed);
-    over && (closed() || state.current().as_deref() != Some(execution_id))
+    // Asked before the record is read: a holder writes it before it gives up the lock.
+    let left = over && state.current().as_deref() != Some(id);
+    let record = state.load(id).unwrap_or_else(|| record.clone());
+    let settled = left || over && record.closed;
+    (record, settled)
 }
 
 fn send(state: &State, request: &[u8]) -> Option<UnixStream> {
@@ -168,7 +176,7 @@ fn answered(
             return matches!(holder.read(&mut [0]), Ok(1));
         }
         // A holder that was stopped never answers; its sentinels' work shows in the page.
-        if left.is_zero() || is_settled(state, &record.execution_id, page) {
+        if left.is_zero() || look(state, record, page).1 {
             return true;
         }
     }

@@ -15,7 +15,7 @@ use crate::cli::Stage;
 use crate::exit;
 use crate::hold::{Cause, End, Hold, Phase};
 use crate::page::{Fs, Page};
-use crate::state::{Record, boot_id};
+use crate::record::{Record, boot_id};
 
 const NS_PER_MS: u64 = 1_000_000;
 

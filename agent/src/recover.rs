@@ -11,12 +11,13 @@ use crate::mountinfo::Mount;
 use crate::mounts;
 use crate::page::{Fs, Page};
 use crate::rcu::Rcu;
-use crate::state::{Record, Remembered, State};
+use crate::record::{Record, Remembered};
+use crate::state::State;
 use crate::sys;
 
 /// Ends every hold that nobody keeps any more; the caller has the lock.
 pub fn leftovers(state: &State) {
-    for id in state.executions() {
+    for id in state.unsettled() {
         let Ok(page) = state.page(&id, true) else { continue };
         if nothing_is_left(state, &id, page) {
             continue;
@@ -28,7 +29,7 @@ pub fn leftovers(state: &State) {
     }
 }
 
-/// What can be told without the record, of which there are as many as are remembered.
+/// What can be told without the record.
 fn nothing_is_left(state: &State, execution_id: &str, page: Page) -> bool {
     let owed = [state.hooks_file(execution_id), state.debts_file(execution_id)];
     page.hold().phase == Phase::Over && !page.is_expedited() && !owed.iter().any(|f| f.exists())

@@ -19,7 +19,8 @@ use crate::hold::{Cause, Event, Phase};
 use crate::page::{Fs, Page};
 use crate::process;
 use crate::rcu::Rcu;
-use crate::state::{Record, State};
+use crate::record::Record;
+use crate::state::State;
 use crate::sys;
 use crate::thaw::{self, Holder, Thawer, nanos};
 
@@ -79,7 +80,7 @@ pub fn wait_until_ready(page: Page) -> io::Result<()> {
 
 /// Runs a sentinel in a process of its own, to its end.
 pub fn run(sentinel: Sentinel) -> ! {
-    process::detach("sp-sentinel");
+    process::part("sp-sentinel");
     let code = i32::from(sentinel.stand().is_err());
     sys::exit_now(code)
 }

@@ -9,88 +9,26 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-use serde::{Deserialize, Serialize};
-use stillpoint_wire::receipt::{Application, LeftOut};
+use std::time::SystemTime;
 
 use crate::page::Page;
+use crate::record::{self, Record};
 use crate::sys;
 
 const DIR: &str = "/run/stillpoint";
 
+/// What there is of each execution.
+const RECORD: &str = "json";
+const PAGE: &str = "page";
+/// The page of a hold that is over and has left nothing to do: most of what is remembered.
+const OVER: &str = "over";
+const HOOKS: &str = "hooks";
+const DEBTS: &str = "debts";
+
 /// A retried post-script comes within minutes; a day of hourly schedules is kept.
 const RECORDS_KEPT: usize = 24;
-
-/// What is remembered of one execution, besides the words of its page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Record {
-    /// The attempt's UUID.
-    pub execution_id: String,
-    /// The boot that it is about.
-    pub boot_id: String,
-    /// The agent's version.
-    pub agent: String,
-    /// After how long the hold ends by itself.
-    pub deadline_ms: u64,
-    /// The processes of the hold.
-    #[serde(default)]
-    pub processes: Vec<Process>,
-    /// The filesystems, in the order of the page's entries.
-    pub filesystems: Vec<Remembered>,
-    /// What was left alone.
-    pub left_out: Vec<LeftOut>,
-    /// The applications, as they were last seen.
-    #[serde(default)]
-    pub applications: Vec<Application>,
-    /// What a person who restores has to know.
-    #[serde(default)]
-    pub restore_notes: Vec<String>,
-    /// Why the hold could not begin or an application was lost, in a sentence.
-    #[serde(default)]
-    pub reason: String,
-    /// Whether the holder itself wrote this after the hold.
-    #[serde(default)]
-    pub closed: bool,
-}
-
-impl Record {
-    /// Whether the holder is still there.
-    #[must_use]
-    pub fn holder_runs(&self) -> bool {
-        let same = |one: &Process| one.start_time != 0 && Process::of(&one.role, one.pid) == *one;
-        self.processes.iter().filter(|one| one.role == "holder").any(same)
-    }
-}
-
-/// One process of a hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Process {
-    /// `holder` or `sentinel`.
-    pub role: String,
-    /// Its id in the namespace that the agent runs in.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot: an id alone may be somebody else's.
-    pub start_time: u64,
-}
-
-/// One filesystem of a hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Remembered {
-    /// The mount point that it was opened through.
-    pub mount: String,
-    /// That mount's id.
-    pub mount_id: u64,
-    /// Its type.
-    pub fs: String,
-    /// `major:minor` of the superblock.
-    pub dev: String,
-    /// The EBS volumes below it.
-    pub volumes: Vec<String>,
-}
+/// So many are let come together: to find the oldest takes a look at each.
+const RECORDS_MAX: usize = 32;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -134,13 +72,13 @@ impl State {
     /// Where it is on record what the hooks of an execution are owed.
     #[must_use]
     pub fn hooks_file(&self, execution_id: &str) -> PathBuf {
-        self.file(execution_id, "hooks")
+        self.file(execution_id, HOOKS)
     }
 
     /// Where it is on record what servers are owed that would go on without us.
     #[must_use]
     pub fn debts_file(&self, execution_id: &str) -> PathBuf {
-        self.file(execution_id, "debts")
+        self.file(execution_id, DEBTS)
     }
 
     /// The lock's file. A hold has the lock from before it begins until the last of its
@@ -164,14 +102,15 @@ impl State {
     }
 
     fn file(&self, execution_id: &str, kind: &str) -> PathBuf {
-        self.dir.join(format!("run-{execution_id}.{kind}"))
+        self.dir.join(file_name(execution_id, kind))
     }
 
     /// Makes a fresh page for an execution.
     pub fn create_page(&self, execution_id: &str, filesystems: usize) -> io::Result<Page> {
-        let path = self.file(execution_id, "page");
+        let path = self.file(execution_id, PAGE);
         // A new file: whoever still has the old one mapped keeps the old one.
         let _ = fs::remove_file(&path);
+        let _ = fs::remove_file(self.file(execution_id, OVER));
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         Page::create(&file, filesystems)
@@ -179,13 +118,22 @@ impl State {
 
     /// The page of an execution.
     pub fn page(&self, execution_id: &str, writable: bool) -> io::Result<Page> {
-        let path = self.file(execution_id, "page");
-        Page::open(&OpenOptions::new().read(true).write(writable).open(path)?, writable)
+        let mut options = OpenOptions::new();
+        options.read(true).write(writable);
+        // It gets its second name at the end and never the first one back.
+        let open = |kind| options.open(self.file(execution_id, kind));
+        Page::open(&open(PAGE).or_else(|_| open(OVER))?, writable)
+    }
+
+    /// Has later calls pass over the page of a hold that is over: of what is remembered they would
+    /// else look at each page.
+    pub fn shelve(&self, execution_id: &str) {
+        let _ = fs::rename(self.file(execution_id, PAGE), self.file(execution_id, OVER));
     }
 
     /// Writes a record, so that a reader finds the old one or the new one.
     pub fn save(&self, record: &Record) -> io::Result<()> {
-        let path = self.file(&record.execution_id, "json");
+        let path = self.file(&record.execution_id, RECORD);
         let fresh = path.with_extension("new");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
@@ -196,36 +144,65 @@ impl State {
     /// The record of an execution of this boot.
     #[must_use]
     pub fn load(&self, execution_id: &str) -> Option<Record> {
-        let text = fs::read_to_string(self.file(execution_id, "json")).ok()?;
+        let text = fs::read_to_string(self.file(execution_id, RECORD)).ok()?;
         let record: Record = serde_json::from_str(&text).ok()?;
-        (record.boot_id == boot_id()).then_some(record)
+        (record.boot_id == record::boot_id()).then_some(record)
     }
 
     /// Every execution that is remembered, the newest first.
     #[must_use]
     pub fn executions(&self) -> Vec<String> {
+        self.newest_first(&ids(&self.names(), RECORD))
+    }
+
+    /// Those of which something may be left to do, the newest first.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<String> {
+        let names = self.names();
+        let mut left = [PAGE, HOOKS, DEBTS].map(|kind| ids(&names, kind)).concat();
+        left.sort_unstable();
+        left.dedup();
+        self.newest_first(&left)
+    }
+
+    fn names(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
-        let mut found: Vec<(std::time::SystemTime, String)> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let name = entry.file_name().into_string().ok()?;
-                let id = name.strip_prefix("run-")?.strip_suffix(".json")?.to_owned();
-                Some((entry.metadata().ok()?.modified().ok()?, id))
-            })
-            .collect();
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+    }
+
+    fn newest_first(&self, ids: &[&str]) -> Vec<String> {
+        let dated = |id: &&str| {
+            let file = fs::metadata(self.file(id, RECORD)).ok()?;
+            Some((file.modified().ok()?, (*id).to_owned()))
+        };
+        let mut found: Vec<(SystemTime, String)> = ids.iter().filter_map(dated).collect();
         found.sort();
         found.into_iter().rev().map(|(_, id)| id).collect()
     }
 
     /// Forgets the oldest executions.
     pub fn prune(&self) {
-        for id in self.executions().into_iter().skip(RECORDS_KEPT) {
-            let _ = fs::remove_file(self.file(&id, "page"));
-            let _ = fs::remove_file(self.file(&id, "json"));
-            let _ = fs::remove_file(self.hooks_file(&id));
-            let _ = fs::remove_file(self.debts_file(&id));
+        let names = self.names();
+        let known = ids(&names, RECORD);
+        if known.len() <= RECORDS_MAX {
+            return;
+        }
+        for id in self.newest_first(&known).into_iter().skip(RECORDS_KEPT) {
+            for kind in [PAGE, OVER, RECORD, HOOKS, DEBTS] {
+                let _ = fs::remove_file(self.file(&id, kind));
+            }
         }
     }
+}
+
+fn file_name(execution_id: &str, kind: &str) -> String {
+    format!("run-{execution_id}.{kind}")
+}
+
+/// The executions that have a file of this kind among these.
+fn ids<'a>(names: &'a [String], kind: &str) -> Vec<&'a str> {
+    let files = names.iter().filter_map(|name| name.strip_prefix("run-")?.strip_suffix(kind));
+    files.filter_map(|name| name.strip_suffix('.')).collect()
 }
 
 fn check_memory(folder: &str) -> Result<(), String> {
@@ -233,26 +210,5 @@ fn check_memory(folder: &str) -> Result<(), String> {
         Ok(true) => Ok(()),
         Ok(false) => Err(format!("{folder}: it is not on tmpfs, where no freeze reaches it")),
         Err(error) => Err(format!("{folder}: {error}")),
-    }
-}
-
-/// The id of this boot.
-#[must_use]
-pub fn boot_id() -> String {
-    // Read once, at the first call's beginning: nothing is opened while something is frozen.
-    static ID: OnceLock<String> = OnceLock::new();
-    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    ID.get_or_init(|| read().trim().to_owned()).clone()
-}
-
-impl Process {
-    /// Describes a process that is running.
-    #[must_use]
-    pub fn of(role: &str, pid: u32) -> Self {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name may hold spaces and brackets; the numbers come after the last one.
-        let after = stat.rsplit_once(')').map(|(_, numbers)| numbers).unwrap_or_default();
-        let start_time = after.split_whitespace().nth(19).and_then(|time| time.parse().ok());
-        Self { role: role.to_owned(), pid, start_time: start_time.unwrap_or(0) }
     }
 }

@@ -18,13 +18,13 @@ mod waiting;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-pub use files::{free_bytes, freeze, is_tmpfs, mount_id, syncfs, thaw};
+pub use files::{free_bytes, freeze, is_tmpfs, mount_id, read_told, syncfs, thaw};
 pub use heap::Heap;
 pub use lock::{is_locked, try_lock, unlock};
 pub use memory::{lock_memory, lock_touched_memory, map_words};
 pub use process::{
     Forked, close_from, effective_uid, exit_now, fork, hurry, kill, kill_group, new_session, pidfd,
-    raise, replace_stdio, set_name, set_thread_euid, thread_id,
+    raise, replace_stdio, set_name, set_thread_euid, thread_id, without_core_dump,
 };
 pub use socket::{connect, listen, peer_uid, socket_pair};
 pub use threads::spawn;

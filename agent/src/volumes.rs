@@ -12,6 +12,7 @@ use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::mountinfo::Dev;
+use crate::sys;
 
 const EBS_MODEL: &str = "Amazon Elastic Block Store";
 const INSTANCE_STORE_MODEL: &str = "Amazon EC2 NVMe Instance Storage";
@@ -114,7 +115,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn read(file: &Path) -> Option<String> {
-    fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
+    sys::read_told(file).ok().map(|text| text.trim().to_owned())
 }
 
 /// The serial number of an EBS volume is its id without the dash.

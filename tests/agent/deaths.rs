@@ -1,7 +1,9 @@
 //! Holder, sentinels and client die or are stopped at every step. Nothing stays frozen,
 //! and the post-script tells what happened.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::time::Duration;
 
 use stillpoint_wire::receipt::HoldState;
@@ -26,6 +28,46 @@ fn scenario_1_a_dead_holder_is_thawed_at_once() {
     assert!(!hold.unbroken && hold.released_at_ms.is_some(), "{hold:?}");
     assert_eq!(bed.agent(&["pre-script", "--execution-id", &super::bed::id(2)]).code, 0);
     assert_eq!(bed.agent(&["post-script", "--execution-id", &super::bed::id(2)]).code, 0);
+}
+
+/// Where the machine's core dumps go, for as long as this lives.
+struct CoreDumps(String);
+
+impl CoreDumps {
+    const PATTERN: &str = "/proc/sys/kernel/core_pattern";
+
+    fn to(folder: &Path) -> Self {
+        let before = std::fs::read_to_string(Self::PATTERN).unwrap();
+        std::fs::write(Self::PATTERN, folder.join("core").as_os_str().as_bytes()).unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for CoreDumps {
+    fn drop(&mut self) {
+        std::fs::write(Self::PATTERN, &self.0).unwrap();
+    }
+}
+
+#[test]
+fn scenario_1_a_holder_that_crashes_dumps_no_core_on_what_it_has_frozen() {
+    let Some(bed) = Bed::with(&BOTH) else { return };
+    let id = id(1);
+    assert_eq!(bed.agent(&["pre-script", "--execution-id", &id]).code, 0);
+    let (holder, all) = (bed.pids(&id, "holder")[0], libc::RLIM_INFINITY);
+    let limit = libc::rlimit { rlim_cur: all, rlim_max: all };
+    // SAFETY: the limit is live, and the old one is not asked for.
+    let set =
+        unsafe { libc::prlimit(holder, libc::RLIMIT_CORE, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+    let _dumps = CoreDumps::to(&bed.path("ext4"));
+    kill(holder, libc::SIGABRT);
+    for name in BOTH {
+        bed.thawed_after(name, Duration::from_millis(300));
+    }
+    let post = bed.agent(&["post-script", "--execution-id", &id]);
+    assert_eq!((post.code, post.receipt.state), (203, HoldState::Broken), "{post:?}");
+    assert!(!bed.path("ext4").join("core").exists());
 }
 
 /// The processor time that the first thread of a process has had.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use stillpoint_agent::cli::TIMEOUT_DEFAULT;
 use stillpoint_agent::flush::STALL_MAX;
+use stillpoint_agent::state::State;
 use stillpoint_agent::{pagecache, sys};
 use stillpoint_wire::receipt::HoldState;
 
@@ -136,8 +137,7 @@ fn scenario_16_a_writer_faster_than_the_device_is_refused_and_never_frozen() {
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     assert!(pre.receipt.reason.contains(slow.point.to_str().unwrap()), "{}", pre.receipt.reason);
     eprintln!("refused after {:.1?}: {}", begun.elapsed(), pre.receipt.reason);
-    let page = std::fs::File::open(format!("/run/stillpoint/run-{}.page", id(1))).unwrap();
-    let page = stillpoint_agent::page::Page::open(&page, false).unwrap();
+    let page = State::existing().unwrap().page(&id(1), false).unwrap();
     assert_eq!(page.times_ns(0), [0; 3], "FIFREEZE was never called");
     drop(stream.end());
     let post = bed.agent(&["post-script", "--execution-id", &id(1)]);

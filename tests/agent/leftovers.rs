@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use stillpoint_agent::record::Record;
+use stillpoint_agent::state::State;
 use stillpoint_wire::receipt::HoldState;
 
 use super::bed::{Bed, id, kill, run};
@@ -43,6 +45,47 @@ fn scenario_13_a_full_state_folder_is_refused_and_nothing_is_frozen() {
     bed.all_thawed(&["ext4", "xfs"]);
     let next = bed.agent(&["pre-script", "--execution-id", &id(2)]);
     assert_eq!(next.code, 206, "{next:?}");
+}
+
+#[test]
+fn a_hold_that_is_over_is_passed_over_by_later_calls_and_still_answers() {
+    let Some(bed) = Bed::with(&["ext4"]) else { return };
+    let post = |number| bed.agent(&["post-script", "--execution-id", &id(number)]);
+    for number in [1, 2] {
+        assert_eq!(bed.agent(&["pre-script", "--execution-id", &id(number)]).code, 0);
+        let state = State::existing().unwrap();
+        assert_eq!(state.unsettled(), [id(number)], "only what is held");
+        if number == 1 {
+            assert_eq!((post(1).code, post(1).code), (0, 0));
+            assert_eq!((state.unsettled(), state.executions()), (vec![], vec![id(1)]));
+        }
+    }
+    // Nobody is left who could put it aside: the next call does what is left to do.
+    bed.processes(&id(2)).into_iter().for_each(|(_, pid)| kill(pid, libc::SIGKILL));
+    assert_eq!(State::existing().unwrap().unsettled(), [id(2)]);
+    assert_eq!(bed.agent(&["pre-script", "--execution-id", &id(3)]).code, 0);
+    assert_eq!([post(3).code, post(2).code, post(1).code], [0, 203, 0]);
+}
+
+#[test]
+fn the_oldest_holds_are_forgotten_when_there_are_many() {
+    let Some(bed) = Bed::with(&["ext4"]) else { return };
+    assert_eq!(bed.agent(&["pre-script", "--execution-id", &id(1)]).code, 0);
+    assert_eq!(bed.agent(&["post-script", "--execution-id", &id(1)]).code, 0);
+    let state = State::existing().unwrap();
+    let record = state.load(&id(1)).unwrap();
+    for number in 2..=33 {
+        // The clock that files are dated by ticks every few milliseconds.
+        std::thread::sleep(Duration::from_millis(5));
+        state.save(&Record { execution_id: id(number), ..record.clone() }).unwrap();
+        state.create_page(&id(number), 1).unwrap();
+        state.prune();
+        let kept = if number < 33 { number } else { 24 };
+        assert_eq!(state.executions().len(), usize::try_from(kept).unwrap());
+    }
+    let kept: Vec<String> = (10..=33).rev().map(id).collect();
+    assert_eq!(state.executions(), kept, "the newest, and in that order");
+    assert!(!Path::new(STATE).join(format!("run-{}.over", id(1))).exists());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use stillpoint_agent::page::{Fs, Page};
+use stillpoint_agent::state::State;
 use stillpoint_wire::receipt::HoldState;
 
 use super::bed::{Bed, answer, id, kill, run};
@@ -20,10 +21,9 @@ fn ioctl(file: &File, request: libc::Ioctl) -> bool {
 }
 
 fn page(id: &str) -> Page {
-    let path = format!("/run/stillpoint/run-{id}.page");
     let begun = Instant::now();
     loop {
-        if let Ok(page) = File::open(&path).and_then(|file| Page::open(&file, false))
+        if let Some(page) = State::existing().and_then(|state| state.page(id, false).ok())
             && page.deadline_ns() > 0
         {
             return page;

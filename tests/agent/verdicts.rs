@@ -7,7 +7,7 @@ use stillpoint_agent::cli::Stage;
 use stillpoint_agent::hold::{CAUSES, Cause, Event};
 use stillpoint_agent::page::{Fs, Page};
 use stillpoint_agent::receipt;
-use stillpoint_agent::state::{Record, Remembered};
+use stillpoint_agent::record::{Record, Remembered};
 use stillpoint_wire::receipt::{Application, HoldState, Receipt};
 
 struct Case {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::apps::{iris, mongodb, redis, saphana, sqlserver};
-use crate::state::{Record, State};
+use crate::record::Record;
+use crate::state::State;
 
 /// The state of an application that could not be let go of.
 pub const HELD: &str = "held";

@@ -15,7 +15,8 @@ use stillpoint_wire::receipt::Application;
 use crate::apps::debts;
 use crate::apps::hooks::{self, NAME};
 use crate::log;
-use crate::state::{Record, State};
+use crate::record::Record;
+use crate::state::State;
 
 /// What all hooks of one execution may say to the log.
 const LINES_MAX: usize = 60;

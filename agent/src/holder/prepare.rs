@@ -59,6 +59,9 @@ impl Holding {
             let budget = until(self.job.budget_ns).saturating_sub(FREEZE_RESERVE);
             app.lock(budget).map_err(failed)?;
         }
+        if self.job.apps.is_empty() {
+            return Ok(());
+        }
         self.job.record.applications = self.job.apps.iter().map(|app| app.describe()).collect();
         self.job.record.restore_notes =
             self.job.apps.iter().map(|app| app.restore_note()).collect();
@@ -66,15 +69,12 @@ impl Holding {
             .state
             .save(&self.job.record)
             .map_err(|error| failed(format!("the record: {error}")))?;
-        self.tell_record();
-        Ok(())
-    }
-
-    fn tell_record(&self) {
+        // A file may not be to be opened any more when the client has to answer.
         let mut message = vec![to_client::RECORD];
         if serde_json::to_writer(&mut message, &self.job.record).is_ok() {
             self.pump.tell_client(&message);
         }
+        Ok(())
     }
 
     fn quiesce(&mut self) -> Result<(), String> {

@@ -1,7 +1,8 @@
 //! Calls on open filesystems and on paths.
 
 use std::ffi::CString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,6 +11,9 @@ use super::check;
 
 const FIFREEZE: libc::Ioctl = 0xC004_5877_u32 as libc::Ioctl;
 const FITHAW: libc::Ioctl = 0xC004_5878_u32 as libc::Ioctl;
+
+/// The kernel tells no more than a page at a time.
+const TOLD_BYTES_MAX: usize = 4 << 10;
 
 /// Freezes the filesystem that `fd` is open on.
 pub fn freeze(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -27,6 +31,14 @@ pub fn thaw(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub fn syncfs(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: syncfs takes a descriptor and no memory.
     check(unsafe { libc::syncfs(fd.as_raw_fd()) }).map(drop)
+}
+
+/// Reads what the kernel makes up when it is asked, such as a file of sysfs: it is told in one piece,
+/// and has no size to begin with.
+pub fn read_told(path: impl AsRef<Path>) -> io::Result<String> {
+    let mut piece = [0; TOLD_BYTES_MAX];
+    let len = File::open(path)?.read(&mut piece)?;
+    Ok(String::from_utf8_lossy(&piece[..len]).into_owned())
 }
 
 /// Whether a path lies in memory, where no freeze and no full disk reaches it.

@@ -95,6 +95,12 @@ pub fn replace_stdio(file: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Has this process, and what it forks, end without a core dump.
+pub fn without_core_dump() {
+    // SAFETY: prctl takes integers here.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+}
+
 /// Names this process for `ps`; at most 15 bytes are kept.
 pub fn set_name(name: &str) {
     let Ok(name) = CString::new(name) else { return };

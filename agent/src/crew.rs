@@ -158,8 +158,7 @@ impl Crew {
         ids.filter(|id| *id != 0).for_each(sys::hurry);
     }
 
-    /// Orders something for one filesystem, unless its last order is not finished; it is begun
-    /// with `go`.
+    /// Orders something for one filesystem, unless its last order is not finished.
     pub fn order(&self, index: usize, order: Order) -> bool {
         let Some(slot) = self.shared.slots.get(index) else { return false };
         if slot.busy.swap(true, SeqCst) {
@@ -170,13 +169,8 @@ impl Crew {
         if let Some(place) = self.shared.orders().get_mut(index) {
             *place = order;
         }
+        self.shared.wake.notify_one();
         true
-    }
-
-    /// Has everything begun that was ordered: together, since to wake one thread after the other
-    /// takes as many calls as there are threads, of which each may be kept waiting by the last.
-    pub fn go(&self) {
-        self.shared.wake.notify_all();
     }
 
     /// Orders the files of one filesystem to be written, as far as the time allows. They

@@ -192,7 +192,6 @@ impl Flush<'_> {
     /// Has something done for every filesystem at once; how long the slowest took.
     fn pass(&self, mut order: impl FnMut(usize) -> bool) -> Result<Duration, Trouble> {
         let ordered: Vec<usize> = (0..self.devs.len()).filter(|index| order(*index)).collect();
-        self.crew.go();
         while let Some(index) = ordered.iter().find(|index| self.crew.is_busy(**index)) {
             if sys::boottime_ns() >= self.until_ns {
                 return Err(Trouble::Late(*index));

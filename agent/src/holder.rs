@@ -201,7 +201,6 @@ impl Holding {
                     self.crew.order(index, Order::Freeze);
                 }
             }
-            self.crew.go();
             while !self.level_is_frozen(level) {
                 if self.job.page.hold().is_ending() {
                     return false;

@@ -51,7 +51,6 @@ impl Thawer<'_> {
             let members =
                 || (0..self.page.count()).filter(|&at| self.depths.get(at) == Some(&level));
             members().for_each(|index| self.order(index, holder, &is_dead));
-            self.crew.go();
             let until = sys::boottime_ns() + nanos(LEVEL_PATIENCE);
             // Freezes that have not returned are not waited for: their thread or the
             // next round resolves them.
@@ -75,7 +74,6 @@ impl Thawer<'_> {
         (0..self.page.count()).take(threads).for_each(|index| {
             self.crew.order(index, Order::Thaw);
         });
-        self.crew.go();
         let until = sys::boottime_ns() + nanos(LEVEL_PATIENCE);
         while (0..self.page.count()).any(|index| self.crew.is_busy(index))
             && sys::boottime_ns() < until

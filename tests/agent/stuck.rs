@@ -90,7 +90,6 @@ fn scenario_10_a_thaw_that_another_process_has_claimed_is_not_done_again() {
     let crew = Crew::start(page, &files, &Arc::new(sys::eventfd().unwrap()), 1, 1).unwrap();
     let thaw = || {
         assert!(crew.order(0, Order::Thaw));
-        crew.go();
         while crew.is_busy(0) {
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -180,13 +180,16 @@ def measure(options: argparse.Namespace) -> int:
                 with_databases = [name for name in with_databases if wanted(name)]
                 if not chosen and not with_databases:
                     raise RuntimeError(f"no case has {' or '.join(options.only)} in its name")
-            bench.run(chosen)
-            databases.run(bench, with_databases)
-        found, sha256 = bench.results, tools.agent_sha256()
-        if options.only:
-            found.recall(out / "rounds.json", sha256,
-                         [case.name for case in chosen] + with_databases)
-        found.remember(out / "rounds.json", sha256)
+            found, sha256 = bench.results, tools.agent_sha256()
+            try:
+                bench.run(chosen)
+                databases.run(bench, with_databases)
+            finally:
+                # What was measured is kept also when a later case fails: --only adds that one.
+                if options.only:
+                    found.recall(out / "rounds.json", sha256,
+                                 [case.name for case in chosen] + with_databases)
+                found.remember(out / "rounds.json", sha256)
         found.write(out / "agent.json")
         facts = {"agent": f"as packaged, sha256 {sha256}", "rounds": str(reps),
                  "kernel": os.uname().release, "processors": str(os.cpu_count()),

@@ -89,7 +89,8 @@ def _one(bench: Bench, world: World, load: Load, parse: Callable[[str], Commits]
 def first_freeze(world: World) -> int:
     """When the agent's last hold called its first FIFREEZE (agent/src/page.rs): the boot clock,
     which is the monotonic one on a machine that was never suspended."""
-    pages = world.outside("/run/stillpoint").glob("run-*.page")
+    # The name of the page of a hold that is over.
+    pages = world.outside("/run/stillpoint").glob("run-*.over")
     page = max(pages, key=lambda path: path.stat().st_mtime_ns).read_bytes()
     words = struct.unpack_from(f"<{len(page) // 8}Q", page)
     head, entry, count = 16, 4, words[2]

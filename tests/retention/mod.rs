@@ -3,7 +3,7 @@
 
 mod month;
 mod properties;
-mod semantics;
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 

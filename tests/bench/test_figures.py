@@ -156,7 +156,7 @@ def test_the_moment_of_the_first_freeze_is_read_from_the_agents_page(tmp_path: P
     words[16:24] = [4, 700, 800, 900, 4, 600, 850, 900]
     state = tmp_path / "run/stillpoint"
     state.mkdir(parents=True)
-    (state / "run-x.page").write_bytes(struct.pack("<512Q", *words))
+    (state / "run-x.over").write_bytes(struct.pack("<512Q", *words))
 
     class Machine:
         def outside(self, inside: str) -> Path:

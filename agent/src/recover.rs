@@ -20,6 +20,7 @@ pub fn leftovers(state: &State) {
     for id in state.unsettled() {
         let Ok(page) = state.page(&id, true) else { continue };
         if nothing_is_left(state, &id, page) {
+            state.shelve(&id);
             continue;
         }
         if let Some(record) = state.load(&id) {

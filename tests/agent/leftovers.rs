@@ -65,6 +65,11 @@ fn a_hold_that_is_over_is_passed_over_by_later_calls_and_still_answers() {
     assert_eq!(State::existing().unwrap().unsettled(), [id(2)]);
     assert_eq!(bed.agent(&["pre-script", "--execution-id", &id(3)]).code, 0);
     assert_eq!([post(3).code, post(2).code, post(1).code], [0, 203, 0]);
+    // And the one after that puts it aside.
+    assert_eq!(State::existing().unwrap().unsettled(), [id(2)]);
+    assert_eq!(bed.agent(&["pre-script", "--execution-id", &id(4)]).code, 0);
+    assert_eq!(State::existing().unwrap().unsettled(), [id(4)]);
+    assert_eq!([post(4).code, post(2).code], [0, 203]);
 }
 
 #[test]

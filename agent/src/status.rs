@@ -31,9 +31,10 @@ pub fn dry_run(call: &Call) -> Receipt {
     for skipped in &plan.left_out {
         log::line(&format!("leaves out {}: {}", skipped.mount, skipped.why));
     }
-    let devs: Vec<Dev> = plan.filesystems.iter().map(|fs| fs.dev).collect();
+    let filesystems: Vec<(Dev, &str)> =
+        plan.filesystems.iter().map(|fs| (fs.dev, fs.fs.as_str())).collect();
     let config = &call.config;
-    let forecast = forecast::lines(&devs, config.expedited_rcu, config.stall_budget);
+    let forecast = forecast::lines(&filesystems, config.expedited_rcu, config.stall_budget);
     forecast.iter().for_each(|line| log::line(line));
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     planned.clock_ms = now.ok().and_then(|since| u64::try_from(since.as_millis()).ok());

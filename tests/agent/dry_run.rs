@@ -54,6 +54,16 @@ fn scenario_25_a_dry_run_changes_nothing() {
 }
 
 #[test]
+fn a_dry_run_tells_of_the_pause_that_only_xfs_makes() {
+    for (kind, told) in [("ext4", false), ("xfs", true)] {
+        let Some(bed) = Bed::with(&[kind]) else { return };
+        let output = bed.command(&["dry-run"]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.contains("xfs pauses in a freeze"), told, "{said}");
+    }
+}
+
+#[test]
 fn a_dry_run_tells_what_stands_in_the_way() {
     let Some(bed) = Bed::with(&["ext4"]) else { return };
     let none = bed.agent(&["dry-run", "--application", "postgresql"]);

@@ -160,8 +160,8 @@ fn start(
     let (ours, theirs) = sys::socket_pair()?;
     let client = std::process::id();
     match sys::fork()? {
-        // Not freed: that would write to memory which is shared until then. It is open until this
-        // process ends, which is soon.
+        // Not freed: that would write to memory which is shared until then. Its files are open until
+        // this process ends, which is soon.
         Forked::Parent(_) => std::mem::forget((plan, apps)),
         Forked::Child => {
             drop(ours);

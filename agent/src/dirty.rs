@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::mountinfo::{self, Dev, Mount};
+use crate::mountinfo::{Dev, Mount};
 use crate::{mounts, pagecache, sys};
 
 /// Less than this in one file is as well written by `syncfs`.
@@ -50,8 +50,7 @@ pub fn open_files(devs: &[Dev], ours: &[u32], until_ns: u64) -> Vec<Vec<File>> {
     let mut spaces = HashSet::from([search.here.space.clone()]);
     for (space, process) in &processes {
         if spaces.insert(space.clone()) {
-            let table = fs::read(process.join("mountinfo")).unwrap_or_default();
-            search.add_mounts(&mountinfo::parse(&table));
+            search.add_mounts(&mounts::table_of(process).unwrap_or_default());
         }
     }
     for (space, process) in &processes {

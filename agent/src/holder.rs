@@ -288,7 +288,7 @@ impl Holding {
         let _ = io::Write::write(&mut &self.over, &1_u64.to_ne_bytes());
         self.pump.wait_for_sentinels(SENTINEL_PATIENCE);
         let _ = std::fs::remove_file(self.job.state.socket());
-        if !self.job.page.is_expedited() {
+        if self.job.page.is_at_rest() {
             self.job.state.shelve(&self.job.record.execution_id);
         }
         let _ = sys::unlock(&self.job.lock);

@@ -19,8 +19,13 @@ const TABLE_BYTES: usize = 16 << 10;
 
 /// The mounts that this process sees.
 pub fn table() -> io::Result<Vec<Mount>> {
+    table_of(Path::new("/proc/self"))
+}
+
+/// The mounts that a process sees, by its folder in `/proc`.
+pub fn table_of(process: &Path) -> io::Result<Vec<Mount>> {
     let mut text = Vec::with_capacity(TABLE_BYTES);
-    File::open("/proc/self/mountinfo")?.read_to_end(&mut text)?;
+    File::open(process.join("mountinfo"))?.read_to_end(&mut text)?;
     Ok(mountinfo::parse(&text))
 }
 

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use crate::hold::{Event, Hold};
+use crate::hold::{Event, Hold, Phase};
 use crate::sys;
 
 /// One page: the head and 124 filesystems of four words. The instance type with the
@@ -219,6 +219,12 @@ impl Page {
     #[must_use]
     pub fn is_expedited(&self) -> bool {
         self.word(Word::RcuExpedited).load(SeqCst) != 0
+    }
+
+    /// Whether the hold is over and no switch of the kernel's may be on because of it.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.hold().phase == Phase::Over && !self.is_expedited()
     }
 
     /// What one filesystem is to us.

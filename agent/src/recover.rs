@@ -6,7 +6,7 @@
 use std::os::fd::AsFd;
 
 use crate::apps::owed;
-use crate::hold::{Cause, Event, Phase};
+use crate::hold::{Cause, Event};
 use crate::mountinfo::Mount;
 use crate::mounts;
 use crate::page::{Fs, Page};
@@ -33,7 +33,7 @@ pub fn leftovers(state: &State) {
 /// What can be told without the record.
 fn nothing_is_left(state: &State, execution_id: &str, page: Page) -> bool {
     let owed = [state.hooks_file(execution_id), state.debts_file(execution_id)];
-    page.hold().phase == Phase::Over && !page.is_expedited() && !owed.iter().any(|f| f.exists())
+    page.is_at_rest() && !owed.iter().any(|file| file.exists())
 }
 
 /// Ends one hold that nobody keeps any more, and runs what its hooks are owed; the caller

@@ -6,7 +6,6 @@ use stillpoint_wire::receipt::{Frozen, HoldState, Receipt};
 
 use crate::cli::{Call, Stage};
 use crate::client;
-use crate::mountinfo::Dev;
 use crate::state::State;
 use crate::{exit, forecast, log, receipt};
 
@@ -31,10 +30,8 @@ pub fn dry_run(call: &Call) -> Receipt {
     for skipped in &plan.left_out {
         log::line(&format!("leaves out {}: {}", skipped.mount, skipped.why));
     }
-    let filesystems: Vec<(Dev, &str)> =
-        plan.filesystems.iter().map(|fs| (fs.dev, fs.fs.as_str())).collect();
     let config = &call.config;
-    let forecast = forecast::lines(&filesystems, config.expedited_rcu, config.stall_budget);
+    let forecast = forecast::lines(&plan.filesystems, config.expedited_rcu, config.stall_budget);
     forecast.iter().for_each(|line| log::line(line));
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     planned.clock_ms = now.ok().and_then(|since| u64::try_from(since.as_millis()).ok());

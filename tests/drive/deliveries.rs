@@ -61,13 +61,6 @@ fn every_call_failing_in_every_way_keeps_the_promises() {
         Document::Silent,
         Document::Skipped,
     ];
-    let troubles = [
-        Trouble::DieBefore,
-        Trouble::DieAfter,
-        Trouble::Refuse,
-        Trouble::Throttle,
-        Trouble::LoseReply,
-    ];
     let mut outcomes = std::collections::BTreeSet::new();
     for document in documents {
         for (retries, fallback) in [(0, true), (1, true), (0, false)] {
@@ -77,7 +70,7 @@ fn every_call_failing_in_every_way_keeps_the_promises() {
             // A hanging script is polled hundreds of times; each poll is like the others.
             let calls = calm.state.lock().unwrap().calls.len().min(40);
             for at in 0..calls {
-                for trouble in troubles {
+                for trouble in Trouble::ALL {
                     let what = format!("{document:?} {retries} {fallback}: {trouble:?} at {at}");
                     let world = World::new(document).with((at, trouble));
                     let run = deliver(&world, &order);

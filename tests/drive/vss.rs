@@ -139,13 +139,6 @@ fn every_call_failing_in_every_way_keeps_the_promises() {
         Vss::Skipped,
         Vss::NotDelivered,
     ];
-    let troubles = [
-        Trouble::DieBefore,
-        Trouble::DieAfter,
-        Trouble::Refuse,
-        Trouble::Throttle,
-        Trouble::LoseReply,
-    ];
     let mut outcomes = BTreeSet::new();
     for vss in kinds {
         for (retries, fallback) in [(0, true), (1, true), (0, false)] {
@@ -156,7 +149,7 @@ fn every_call_failing_in_every_way_keeps_the_promises() {
             let calls = calm.state.lock().unwrap().calls.clone();
             let worth = |at: &usize| *at < 12 || calls[*at] != "state";
             for at in (0..calls.len()).filter(worth) {
-                for trouble in troubles {
+                for trouble in Trouble::ALL {
                     let what = format!("{vss:?} {retries} {fallback}: {trouble:?} at {at}");
                     let world = World::new(Document::Vss(vss)).with((at, trouble));
                     let run = deliver(&world, &order);

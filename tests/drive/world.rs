@@ -27,6 +27,11 @@ pub(crate) enum Trouble {
     LoseReply,
 }
 
+impl Trouble {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::DieBefore, Self::DieAfter, Self::Refuse, Self::Throttle, Self::LoseReply];
+}
+
 /// What the instance's document does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Document {

@@ -99,8 +99,7 @@ def _targets(results: Results) -> str:
     rows = []
     for one in targets.judge(results):
         word = {True: "holds", False: "<span class=missed>missed</span>", None: "open"}[one.holds]
-        value = "not measured" if one.value is None else number(one.value)
         sign = "≥" if one.least else "≤"
-        rows.append(f"<tr><td>{html.escape(one.what)}</td><td>{value}</td>"
+        rows.append(f"<tr><td>{html.escape(one.what)}</td><td>{html.escape(one.value)}</td>"
                     f"<td>{sign} {number(one.limit)}</td><td>{word}</td></tr>")
     return f"<div class=wide><table>{''.join(rows)}</table></div>"

@@ -120,8 +120,10 @@ static void prepare(struct request *r, char *text, const char *cgroup, const cha
         for (char *word = strtok(text + 5, " "); word && count < WORDS_MAX; word = strtok(NULL, " "))
             words[count++] = word;
         setpgid(0, 0);
-        int fd = open(cgroup, O_WRONLY | O_CLOEXEC);
-        if (fd < 0 || write(fd, "0", 1) != 1) die(cgroup);
+        char procs[512];
+        snprintf(procs, sizeof procs, "%s/cgroup.procs", cgroup);
+        int fd = open(procs, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, "0", 1) != 1) die(procs);
         int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600), null = open("/dev/null", O_RDONLY);
         if (out < 0 || null < 0) die(log);
         close(go[1]);
@@ -154,6 +156,13 @@ static void print_ops(struct writer *w, int64_t from) {
             printf("%c %d %ld %ld\n", w->kind, w->mount, w->ops[i].start, w->ops[i].end);
 }
 
+/* What the processes of a cgroup have used. */
+static long cpu_ns(int usage) {
+    char text[32] = "";
+    if (pread(usage, text, sizeof text - 1, 0) <= 0) die("cpuacct.usage");
+    return atol(text);
+}
+
 /* probe trial MOUNTS PAUSE_US WARM_MS DIRTY_MB RATE_MB RATE_WARM_MS HOLD_MS CGROUP LOG PRE POST */
 static int trial(char **a) {
     char *mounts[64];
@@ -162,9 +171,11 @@ static int trial(char **a) {
     int64_t pause = atoll(a[1]) * 1000, dirty = atoll(a[3]) << 20, rate = atoll(a[4]) * 1000000;
     int64_t rate_warm = atoll(a[5]) * 1000000, hold = atoll(a[6]) * 1000000;
     struct request pre, post;
-    char line[16];
+    char line[16], usage_path[512];
     prepare(&post, a[10], a[7], a[8]);
     prepare(&pre, a[9], a[7], a[8]);
+    snprintf(usage_path, sizeof usage_path, "%s/cpuacct.usage", a[7]);
+    int usage = open(usage_path, O_RDONLY | O_CLOEXEC);
     struct writer *writers[2 * 64 + 1];
     int count = 0, stream = open_in(mounts[0], "stream"), big = open_in(mounts[0], "dirty");
     mlockall(MCL_CURRENT | MCL_FUTURE);
@@ -183,9 +194,11 @@ static int trial(char **a) {
     }
     printf("ready\n"), fflush(stdout);
     if (!fgets(line, sizeof line, stdin) || strcmp(line, "go\n")) _exit(3);
+    long cpu_before = cpu_ns(usage);
     int64_t requested = now();
     int pre_code = perform(&pre);
     int64_t answered = now();
+    long cpu_to_frozen = cpu_ns(usage) - cpu_before;
     if (pre_code == 0) rest(hold);
     int64_t thawing = now();
     int post_code = perform(&post);
@@ -193,7 +206,8 @@ static int trial(char **a) {
     rest(100000000);
     stop = 1;
     for (int i = 0; i < count; i++) pthread_join(writers[i]->thread, NULL);
-    printf("= %ld %ld %ld %ld %d %d\n", requested, answered, thawing, thawed, pre_code, post_code);
+    printf("= %ld %ld %ld %ld %d %d %ld\n", requested, answered, thawing, thawed, pre_code, post_code,
+           cpu_to_frozen);
     for (int i = 0; i < count; i++) print_ops(writers[i], requested - 500000000);
     printf(".\n");
     return 0;

@@ -15,14 +15,14 @@ from .footprint import PROGRAM, RESIDENT
 from .subjects import FLOOR, NO_RCU, RIVALS, STILLPOINT
 
 UNITS = {"added stall": "ms", "added transaction stall": "ms", "request to frozen": "ms",
-         "fsync during flush": "ms", "thaw": "ms", "cpu": "ms",
+         "fsync during flush": "ms", "thaw": "ms", "cpu": "ms", "cpu to frozen": "ms",
          "processes": "count", "programs": "count", "refused": "count",
          "request to refusal": "ms", "dirty at request": "MB",
          "commits between lock and freeze": "count", RESIDENT: "kB", PROGRAM: "kB"}
 # Two calls of a writer are one to two milliseconds apart: less is not told from nothing.
 RESOLUTION_MS = 1.0
 RATIOS = ("added stall", "added transaction stall", "request to frozen", "fsync during flush",
-          "cpu")
+          "cpu", "cpu to frozen")
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ class Results:
                   if metric in one.get(subject, {})]
         return figure_of(case, subject, metric, UNITS[metric], values)
 
-    def ratio(self, case: str, subject: str, metric: str) -> Figure | None:
-        """How many times more than ours."""
+    def ratio(self, case: str, subject: str, metric: str, to: str = STILLPOINT) -> Figure | None:
+        """How many times more than ours, or than another's."""
         values = []
         for one in self.rounds.get(case, []):
             theirs = one.get(subject, {}).get(metric)
-            ours = one.get(STILLPOINT, {}).get(metric)
+            ours = one.get(to, {}).get(metric)
             if theirs is not None and ours is not None:
                 values.append(max(theirs, RESOLUTION_MS) / max(ours, RESOLUTION_MS))
-        return figure_of(case, f"{subject} / {STILLPOINT}", metric, "ratio", values)
+        return figure_of(case, f"{subject} / {to}", metric, "ratio", values)
 
     def figures(self) -> list[Figure]:
         found = []

@@ -46,7 +46,7 @@ class Subject:
 
     @property
     def cgroup_inside(self) -> str:
-        return f"{CGROUP_INSIDE}/{self.group.parent.name}/{self.group.name}/cgroup.procs"
+        return f"{CGROUP_INSIDE}/{self.group.parent.name}/{self.group.name}"
 
     def cpu_ns(self) -> int:
         return int((self.group / "cpuacct.usage").read_text())
@@ -125,7 +125,7 @@ class Daemon(Subject):
         self._socket = f"{inside}.sock"
         put(world, inside, program.read_bytes())
         self._process = world.spawn(
-            ["sh", "-c", f"echo 0 > {self.cgroup_inside}; exec {inside} {self.options()}"],
+            ["sh", "-c", f"echo 0 > {self.cgroup_inside}/cgroup.procs; exec {inside} {self.options()}"],
             stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 10
         while not world.outside(self._socket).exists() and time.monotonic() < give_up:

@@ -8,9 +8,9 @@ from .results import Figure, Results
 from .subjects import STILLPOINT
 
 COLUMNS = ("added stall", "added transaction stall", "request to frozen", "fsync during flush",
-           "cpu", "processes", "programs", "commits between lock and freeze")
+           "cpu to frozen", "cpu", "processes", "programs", "commits between lock and freeze")
 HEADS = ("added stall ms", "added txn ms", "request→frozen ms", "fsync in flush ms",
-         "CPU ms", "procs", "programs", "commits")
+         "CPU→frozen ms", "CPU ms", "procs", "programs", "commits")
 BAR_CELLS = 40
 
 

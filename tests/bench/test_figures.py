@@ -15,8 +15,8 @@ MS = 1_000_000
 
 
 def probe(ops: list[tuple[str, int, float, float]], codes: str = "0 0") -> str:
-    """Requested at 0, frozen at 50, thaw asked at 250, done at 260 ms."""
-    lines = [f"= 0 {50 * MS} {250 * MS} {260 * MS} {codes}"]
+    """Requested at 0, frozen at 50, thaw asked at 250, done at 260 ms; 7 ms of processor time."""
+    lines = [f"= 0 {50 * MS} {250 * MS} {260 * MS} {codes} {7 * MS}"]
     lines += [f"{kind} {mount} {int(begin * MS)} {int(end * MS)}"
               for kind, mount, begin, end in ops]
     return "\n".join([*lines, "."])
@@ -28,6 +28,7 @@ def test_the_stall_is_the_longest_call_over_the_hold_less_the_hold() -> None:
     assert found["added stall"] == 22
     assert found["fsync during flush"] == 30
     assert found["request to frozen"] == 50
+    assert found["cpu to frozen"] == 7
     assert found["thaw"] == 10
 
 
@@ -96,6 +97,24 @@ def test_a_target_is_decided_by_its_own_case_only() -> None:
     assert judged[f"{case}: added stall, longest, ms"] is False
     assert judged[f"{case}: added stall, sample / ours"] is None
     assert "MISSED" in targets.text(found)
+
+
+def test_beside_a_stall_that_misses_its_target_stands_what_the_floor_did() -> None:
+    found = results.Results()
+    case = cases.Case("ext4", 16, Load()).name
+    for number, (ours, sample, floor) in enumerate([(7.0, 800.0, 5.0), (3.0, 900.0, 2.0),
+                                                    (27.0, 810.0, 31.0)]):
+        for name, stall in ((subjects.STILLPOINT, ours), (subjects.AWS_POSTGRES, sample),
+                            (subjects.FLOOR, floor)):
+            found.add(case, number, name, {"added stall": stall})
+    told = {one.what: one.value for one in targets.judge(found)}
+    assert told[f"{case}: added stall, median, ms"] == "7"
+    assert told[f"{case}: added stall, longest, ms"] == "27 [the floor: 31, which misses it too]"
+    assert told[f"{case}: added stall, sample / ours"] == \
+        "114 [the floor: 160, which misses it too]"
+    found.rounds[case][0][subjects.FLOOR]["added stall"] = 4.0
+    told = {one.what: one.value for one in targets.judge(found)}
+    assert told[f"{case}: added stall, sample / ours"] == "114 [the floor: 200]"
 
 
 def test_the_largest_process_of_any_round_decides_the_agents_size() -> None:

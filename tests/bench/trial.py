@@ -137,7 +137,7 @@ def figures(text: str, mounts: int) -> dict[str, float]:
     lines = text.splitlines()
     if not lines or lines[-1] != "." or not lines[0].startswith("= "):
         raise Invalid("the probe did not finish")
-    requested, answered, thawing, thawed, pre, post = map(int, lines[0].split()[1:])
+    requested, answered, thawing, thawed, pre, post, cpu = map(int, lines[0].split()[1:])
     if pre == NOT_READY:
         return {"refused": 1, "request to refusal": (answered - requested) / 1e6}
     if pre or post:
@@ -157,6 +157,6 @@ def figures(text: str, mounts: int) -> dict[str, float]:
     if len(held) != mounts:
         raise Invalid(f"writers of {len(held)} of {mounts} filesystems were held")
     return {"added stall": max(0, longest - hold) / 1e6,
-            "request to frozen": (answered - requested) / 1e6,
+            "request to frozen": (answered - requested) / 1e6, "cpu to frozen": cpu / 1e6,
             "thaw": (thawed - thawing) / 1e6, "answered ns": answered, "thawing ns": thawing,
             **({"fsync during flush": flush / 1e6} if calls else {})}

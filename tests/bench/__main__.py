@@ -39,13 +39,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 INSIDE = "STILLPOINT_BENCH_NAMESPACE"
 MINUTES_MAX = 38.0
-REPS_FULL, REPS_QUICK = 3, 3
+REPS_QUICK = 3
 LOOPS_MAX = 16
 
 
 class Bench:
-    def __init__(self, tools: equipment.Equipment, scratch: Path, groups: Path, reps: int,
-                 until: float) -> None:
+    def __init__(self, tools: equipment.Equipment, scratch: Path, groups: Path,
+                 reps: int | None, until: float) -> None:
         self.tools, self.scratch, self.groups = tools, scratch, groups
         self.reps, self.until = reps, until
         self.forks, self.results = Forks(), results.Results()
@@ -62,7 +62,8 @@ class Bench:
                 with self.crew(world, names) as crew:
                     for case in members:
                         self.rounds(case.name, [crew[name] for name in case.subjects],
-                                    functools.partial(self.measure, world, case.load))
+                                    functools.partial(self.measure, world, case.load),
+                                    case.reps)
 
     def measure(self, world: World, load: trial.Load, subject: subjects.Subject
                 ) -> dict[str, float]:
@@ -109,9 +110,10 @@ class Bench:
                 subject.close()
 
     def rounds(self, name: str, crew: list[subjects.Subject],
-               measure: Callable[[subjects.Subject], dict[str, float]]) -> None:
+               measure: Callable[[subjects.Subject], dict[str, float]],
+               reps: int = cases.REPS) -> None:
         print(f"{time.strftime('%H:%M:%S')} {name}", end="", file=sys.stderr, flush=True)
-        for number in range(self.reps):
+        for number in range(self.reps or reps):
             # Each round begins with another subject, so that none always follows the same one.
             turn = number % len(crew)
             for subject in crew[turn:] + crew[:turn]:
@@ -136,7 +138,9 @@ def main() -> int:
     parser.add_argument("--only", action="append", metavar="TEXT",
                         help="the cases with TEXT in their names, added to those of earlier runs "
                              "of the same agent; again for more")
-    parser.add_argument("--reps", type=int, help="rounds of each case")
+    parser.add_argument("--reps", type=int,
+                        help=f"rounds of each case ({cases.REPS}, without dirty data "
+                             f"{cases.REPS_CLEAN})")
     parser.add_argument("--minutes", type=float, default=MINUTES_MAX,
                         help="no trial begins after this")
     options = parser.parse_args()
@@ -168,7 +172,7 @@ def measure(options: argparse.Namespace) -> int:
         disks.claim(LOOPS_MAX)
         tools = equipment.gather(TARGET, out / "tools")
         with surroundings(out) as (scratch, groups):
-            reps = options.reps or (REPS_QUICK if options.quick else REPS_FULL)
+            reps = options.reps or (REPS_QUICK if options.quick else None)
             bench = Bench(tools, scratch, groups, reps, started + options.minutes * 60)
             chosen = cases.quick() if options.quick else cases.full()
             with_databases = [] if options.quick else list(databases.CASES)
@@ -191,7 +195,7 @@ def measure(options: argparse.Namespace) -> int:
                                  [case.name for case in chosen] + with_databases)
                 found.remember(out / "rounds.json", sha256)
         found.write(out / "agent.json")
-        facts = {"agent": f"as packaged, sha256 {sha256}", "rounds": str(reps),
+        facts = {"agent": f"as packaged, sha256 {sha256}", "rounds": found.rounds_text(),
                  "kernel": os.uname().release, "processors": str(os.cpu_count()),
                  "minutes": f"{(time.monotonic() - started) / 60:.0f}"}
         print(table.text(found))

@@ -18,6 +18,8 @@ FOUR = (STILLPOINT, AWS_POSTGRES, FSFREEZE, QEMU_GA)
 HALF_MB_S, NEAR_MB_S = 60, 110
 # The first filesystem takes the dirty data and the stream, 1 GiB each at most.
 FIRST_MB, OTHER_MB = 2600, 320
+# Without dirty data a round takes seconds, and stalls of a millisecond differ by as much.
+REPS, REPS_CLEAN = 3, 9
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Case:
     count: int
     load: Load
     subjects: tuple[str, ...] = ALL
+
+    @property
+    def reps(self) -> int:
+        return REPS_CLEAN if self.load == Load() else REPS
 
     @property
     def name(self) -> str:

@@ -48,6 +48,10 @@ class Results:
             rounds.append({})
         rounds[number][subject] = found
 
+    def rounds_text(self) -> str:
+        counts = sorted({len(rounds) for rounds in self.rounds.values()})
+        return " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else "none"
+
     def subjects(self, case: str) -> list[str]:
         order = (STILLPOINT, NO_RCU, *RIVALS, FLOOR)
         seen = {name for one in self.rounds[case] for name in one}

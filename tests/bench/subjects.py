@@ -125,7 +125,8 @@ class Daemon(Subject):
         self._socket = f"{inside}.sock"
         put(world, inside, program.read_bytes())
         self._process = world.spawn(
-            ["sh", "-c", f"echo 0 > {self.cgroup_inside}/cgroup.procs; exec {inside} {self.options()}"],
+            ["sh", "-c", f"echo 0 > {self.cgroup_inside}/cgroup.procs; "
+                         f"exec {inside} {self.options()}"],
             stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 10
         while not world.outside(self._socket).exists() and time.monotonic() < give_up:

@@ -131,6 +131,16 @@ def test_the_largest_process_of_any_round_decides_the_agents_size() -> None:
     assert judged[f"{case}: {footprint.PROGRAM}, kB"] is True
 
 
+def test_the_rounds_of_a_run_are_those_that_its_cases_had() -> None:
+    found = results.Results()
+    assert found.rounds_text() == "none"
+    for case in cases.full():
+        for number in range(case.reps):
+            found.add(case.name, number, subjects.STILLPOINT, {"added stall": 1.0})
+    assert found.rounds_text() == "3 to 9"
+    assert {case.reps for case in cases.full() if case.load == Load()} == {9}
+
+
 def test_no_two_cases_have_one_name() -> None:
     for chosen in (cases.quick(), cases.full()):
         assert len({case.name for case in chosen}) == len(chosen)

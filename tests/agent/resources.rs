@@ -241,9 +241,9 @@ fn who_freezes_goes_before_ordinary_work_but_not_where_xfs_is_among_it() {
         let id = id(1);
         let mut command = bed.command(&["pre-script", "--execution-id", &id]);
         let client = command.env("STILLPOINT_FAIL_POINT", "holder.after-freeze=1500").spawn();
-        let page = format!("/run/stillpoint/run-{id}.json");
+        let record = format!("/run/stillpoint/run-{id}.json");
         let until = Instant::now() + Duration::from_secs(10);
-        while (!Path::new(&page).exists() || bed.pids(&id, "holder").is_empty())
+        while (!Path::new(&record).exists() || bed.pids(&id, "holder").is_empty())
             && Instant::now() < until
         {
             std::thread::sleep(Duration::from_millis(5));

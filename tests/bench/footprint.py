@@ -22,7 +22,7 @@ def measure(world: World, subject: Subject, agent: Path, probe: str) -> dict[str
     pre, post = (request.removeprefix("exec:") for request in subject.requests())
     watchdog = Watchdog(world, probe, WATCHDOG_SECONDS)
     try:
-        world.run("sh", "-c", f"echo 0 > {subject.cgroup_inside}/cgroup.procs; exec {pre}")
+        world.run("sh", "-c", subject.within(pre))
         pids = (subject.group / "cgroup.procs").read_text().split()
         sizes = [peak_kb(Path(f"/proc/{pid}/status").read_text()) for pid in pids]
         world.run("sh", "-c", f"exec {post}")

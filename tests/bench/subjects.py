@@ -48,6 +48,10 @@ class Subject:
     def cgroup_inside(self) -> str:
         return f"{CGROUP_INSIDE}/{self.group.parent.name}/{self.group.name}"
 
+    def within(self, command: str) -> str:
+        """The shell's words for a command that is counted."""
+        return f"echo 0 > {self.cgroup_inside}/cgroup.procs; exec {command}"
+
     def cpu_ns(self) -> int:
         return int((self.group / "cpuacct.usage").read_text())
 
@@ -125,9 +129,7 @@ class Daemon(Subject):
         self._socket = f"{inside}.sock"
         put(world, inside, program.read_bytes())
         self._process = world.spawn(
-            ["sh", "-c", f"echo 0 > {self.cgroup_inside}/cgroup.procs; "
-                         f"exec {inside} {self.options()}"],
-            stdout=subprocess.DEVNULL)
+            ["sh", "-c", self.within(f"{inside} {self.options()}")], stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 10
         while not world.outside(self._socket).exists() and time.monotonic() < give_up:
             time.sleep(0.02)

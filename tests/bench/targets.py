@@ -2,7 +2,7 @@
 
 Each target is a sentence, a limit and the figure that decides it; one whose case was not measured
 is open. Ratios to others are of this run only. Beside a stall that misses its target stands what the
-floor did in the same run: where that misses it too, no agent can reach it on this machine.
+floor did in the same run: where that misses it too, no agent could have reached it.
 """
 
 from __future__ import annotations
